@@ -1,0 +1,60 @@
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Secret is a text that never shows itself: it prints as <secret> and refuses to be marshalled.
+type Secret struct{ text string }
+
+// NewSecret wraps a secret text.
+func NewSecret(s string) Secret { return Secret{s} }
+
+// Reveal gives the text to the one place that sends it.
+func (s Secret) Reveal() string { return s.text }
+
+// Format prints <secret> for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
+
+// MarshalText always fails: a secret is never written out.
+func (s Secret) MarshalText() ([]byte, error) {
+	return nil, errors.New("a secret cannot be marshalled")
+}
+
+// Account is everything a connector is made from.
+type Account struct {
+	Name     string            // the name in trueup.yaml; it appears in every error
+	Settings map[string]string // plain settings, defaults filled in
+	Secrets  map[string]Secret // secret settings
+	Vault    Vault             // where rotated tokens are kept; never nil
+	Budget   Budget            // requests the account may make; zero means the descriptor's limits
+	HTTP     *http.Client      // transport for tests and the sandbox's own CA; nil for the default
+	Log      *zap.Logger       // never nil
+	Now      func() time.Time  // never nil
+	Location *time.Location    // the billing time zone of trueup.yaml; never nil
+}
+
+// Budget overrides a descriptor's limits.
+type Budget struct {
+	PerMinute int
+	Parallel  int
+}
+
+// Vault keeps secrets that a system replaces while we run, such as rotated refresh tokens. Put returns only when the
+// value is safely stored.
+type Vault interface {
+	Get(ctx context.Context, name string) (Secret, bool, error)
+	Put(ctx context.Context, name string, value Secret) error
+}
+
+// System is an entry of the list in connectors/all.
+type System struct {
+	Descriptor Descriptor
+	New        func(Account) (Connector, error)
+}

@@ -1,0 +1,2 @@
+// Package engine runs the cycle.
+package engine

@@ -1,0 +1,63 @@
+package engine
+
+import "github.com/trueup-sync/trueup/engine/plan"
+
+// Mode says how far a flow may go on its own.
+type Mode string
+
+const (
+	ModeObserve Mode = "observe" // read and report; no plan can be applied
+	ModePropose Mode = "propose" // plan, and wait for a person to apply a digest
+	ModeWrite   Mode = "write"   // apply what the guards let through
+)
+
+// Missing says what happens to a record that has no counterpart.
+type Missing string
+
+const (
+	MissingPropose Missing = "propose" // report it in the inbox
+	MissingCreate  Missing = "create"  // put its creation into the plan
+	MissingIgnore  Missing = "ignore"
+)
+
+// Flow pairs a vendor account with a PSA account and says what follows what.
+type Flow struct {
+	Name      string
+	File      string // where it was read, for messages
+	Vendor    string // account name
+	PSA       string // account name
+	Schedule  string // cron, in the configured time zone
+	Mode      Mode
+	Customers CustomerRules
+	Products  ProductRules
+	Contracts ContractRules
+	Lines     LineRules
+	Guards    plan.Guards
+}
+
+// CustomerRules pair customers. Match is tried in order: link, tenant_ids, domain, tax_id, name; a name alone only proposes.
+type CustomerRules struct {
+	Match         []string
+	MissingPSA    Missing // a vendor customer without PSA company
+	MissingVendor Missing // a PSA company without vendor customer
+	Fields        map[string]plan.FieldRule
+}
+
+// ProductRules pair the vendor's products with the PSA's. Match entries are "link" or model fields joined by "+".
+type ProductRules struct {
+	Match      []string
+	MissingPSA Missing
+}
+
+// ContractRules say which PSA contract a line belongs on.
+type ContractRules struct {
+	Type       string  // the PSA's contract type, by name
+	MissingPSA Missing // no contract of that type for the customer
+}
+
+// LineRules govern subscription and line.
+type LineRules struct {
+	First      plan.First
+	MissingPSA Missing // a subscription without a line
+	Fields     map[string]plan.FieldRule
+}

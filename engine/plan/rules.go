@@ -1,0 +1,69 @@
+package plan
+
+import "github.com/trueup-sync/trueup/model"
+
+// Owner says which side's value counts.
+type Owner string
+
+const (
+	OwnerVendor Owner = "vendor" // flows from the vendor to the PSA only
+	OwnerPSA    Owner = "psa"    // flows from the PSA to the vendor only, where the vendor takes it
+	OwnerBoth   Owner = "both"   // either side may change it
+)
+
+// Conflict says what happens when both sides changed a field to different values.
+type Conflict string
+
+const (
+	ConflictHold    Conflict = "hold"
+	ConflictVendor  Conflict = "vendor"
+	ConflictPSA     Conflict = "psa"
+	ConflictHighest Conflict = "highest"
+	ConflictLowest  Conflict = "lowest"
+)
+
+// First says whose value counts when a pair is met for the first time and differs.
+type First string
+
+const (
+	FirstVendor First = "vendor"
+	FirstPSA    First = "psa"
+	FirstHold   First = "hold"
+)
+
+// FieldRule governs one field of a pair.
+type FieldRule struct {
+	Owner    Owner
+	Conflict Conflict
+	PutBack  bool // a foreign edit of an owned field is overwritten instead of only reported
+}
+
+// Guards are the limits a plan must stay within. A nil or zero limit does not apply.
+type Guards struct {
+	PerChange   ChangeLimit
+	PerCustomer GroupLimit
+	PerRun      GroupLimit
+	Decrease    Decrease
+}
+
+// ChangeLimit bounds one change.
+type ChangeLimit struct {
+	Increase *model.Quantity // seats added
+	Cost     *model.Money    // vendor cost added a month
+}
+
+// GroupLimit bounds a customer's or a run's changes taken together. Share counts changed and ended lines against the
+// lines that exist; new lines and links are not counted in it.
+type GroupLimit struct {
+	Share int          // percent; 0 for no limit
+	Count int          // changes; 0 for no limit
+	Cost  *model.Money // vendor cost added a month
+}
+
+// Decrease says what happens to a lower seat count outside the vendor's refund window.
+type Decrease string
+
+const (
+	DecreaseWindow Decrease = "window" // inside the window now, otherwise held
+	DecreaseHold   Decrease = "hold"   // always held for a person
+)

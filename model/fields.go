@@ -1,0 +1,182 @@
+package model
+
+import "slices"
+
+// Kind names one of the model's nouns.
+type Kind string
+
+const (
+	KindCustomer     Kind = "customer"
+	KindContact      Kind = "contact"
+	KindProduct      Kind = "product"
+	KindSubscription Kind = "subscription"
+	KindContract     Kind = "contract"
+	KindLine         Kind = "line"
+	KindTicket       Kind = "ticket"
+	KindQuote        Kind = "quote"
+	KindInvoice      Kind = "invoice"
+	KindUsage        Kind = "usage"
+)
+
+// Field describes one field of a noun. Mapping, lint, documentation and the editor schema are all made from it.
+type Field struct {
+	Name    string
+	Type    Type
+	Allowed []string // the only texts it may hold; nil for any
+	Ref     Kind     // for references: the noun whose native id it holds
+	Doc     string   // meaning, unit, time zone, rounding
+}
+
+// Table is a noun: what it is and its fields, in documentation order.
+type Table struct {
+	Kind   Kind
+	Doc    string
+	Fields []Field
+}
+
+// Field finds a field by name.
+func (t Table) Field(name string) (Field, bool) {
+	i := slices.IndexFunc(t.Fields, func(f Field) bool { return f.Name == name })
+	if i < 0 {
+		return Field{}, false
+	}
+	return t.Fields[i], true
+}
+
+// Names lists the field names in documentation order.
+func (t Table) Names() []string {
+	names := make([]string, len(t.Fields))
+	for i, f := range t.Fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// TableOf finds a noun by name.
+func TableOf(k Kind) (Table, bool) {
+	i := slices.IndexFunc(Tables, func(t Table) bool { return t.Kind == k })
+	if i < 0 {
+		return Table{}, false
+	}
+	return Tables[i], true
+}
+
+// Subscription states. A suspended New Commerce subscription is still charged by the vendor.
+const (
+	StatusActive    = "active"
+	StatusSuspended = "suspended"
+	StatusPending   = "pending"
+	StatusEnded     = "ended"
+	StatusUnknown   = "unknown"
+)
+
+var statuses = []string{StatusActive, StatusSuspended, StatusPending, StatusEnded, StatusUnknown}
+
+// Tables are the model's nouns.
+var Tables = []Table{
+	{KindCustomer, "A company the MSP buys for and bills.", []Field{
+		{Name: "name", Type: TypeText, Doc: "Company name as the system shows it."},
+		{Name: "domains", Type: TypeList, Doc: "Internet domains that belong to the company, lower case."},
+		{Name: "tax_id", Type: TypeText, Doc: "Tax or company registration number."},
+		{Name: "tenant_ids", Type: TypeList, Doc: "Vendor tenant ids of this company; kept on the PSA side they rebuild lost links."},
+		{Name: "address_line1", Type: TypeText, Doc: "Street."},
+		{Name: "address_line2", Type: TypeText, Doc: "Second address line."},
+		{Name: "city", Type: TypeText, Doc: "City."},
+		{Name: "region", Type: TypeText, Doc: "State or region."},
+		{Name: "postal_code", Type: TypeText, Doc: "Postal code, as typed: leading zeros stay."},
+		{Name: "country", Type: TypeText, Doc: "Country, ISO 3166-1 alpha-2 where the system has it."},
+		{Name: "email", Type: TypeText, Doc: "Billing e-mail address."},
+		{Name: "phone", Type: TypeText, Doc: "Main telephone number."},
+		{Name: "currency", Type: TypeText, Doc: "Billing currency, ISO 4217."},
+		{Name: "active", Type: TypeBool, Doc: "The company may be bought for and billed."},
+	}},
+	{KindContact, "A person at a customer.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
+		{Name: "first_name", Type: TypeText, Doc: "Given name."},
+		{Name: "last_name", Type: TypeText, Doc: "Family name."},
+		{Name: "email", Type: TypeText, Doc: "E-mail address."},
+		{Name: "phone", Type: TypeText, Doc: "Telephone number."},
+		{Name: "primary", Type: TypeBool, Doc: "The company's main contact."},
+	}},
+	{KindProduct, "Something sold: one SKU under one term and billing cycle.", []Field{
+		{Name: "key", Type: TypeText, Doc: "SKU, term and billing cycle in one text, as ProductKey writes it."},
+		{Name: "sku", Type: TypeText, Doc: "The vendor's SKU; leading zeros stay."},
+		{Name: "term", Type: TypeText, Allowed: Durations, Doc: "Commitment: P1M, P1Y or P3Y."},
+		{Name: "billing_cycle", Type: TypeText, Allowed: BillingCycles, Doc: "How often the vendor charges."},
+		{Name: "name", Type: TypeText, Doc: "Product name."},
+		{Name: "family", Type: TypeText, Doc: "Product family."},
+		{Name: "unit_cost", Type: TypeMoney, Doc: "What the MSP pays for one seat and month; all digits kept."},
+		{Name: "list_price", Type: TypeMoney, Doc: "The vendor's recommended retail price for one seat and month; all digits kept."},
+		{Name: "active", Type: TypeBool, Doc: "May be put on new lines."},
+	}},
+	{KindSubscription, "What the MSP buys from a vendor for one customer. Its identity is its id, never product plus customer.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
+		{Name: "product", Type: TypeText, Ref: KindProduct, Doc: "Product key, as ProductKey writes it."},
+		{Name: "sku", Type: TypeText, Doc: "The vendor's SKU; leading zeros stay."},
+		{Name: "name", Type: TypeText, Doc: "Product name, or the nickname the MSP gave it."},
+		{Name: "quantity", Type: TypeQuantity, Doc: "Seats purchased."},
+		{Name: "term", Type: TypeText, Allowed: Durations, Doc: "Commitment: P1M, P1Y or P3Y; empty without a commitment."},
+		{Name: "billing_cycle", Type: TypeText, Allowed: BillingCycles, Doc: "How often the vendor charges."},
+		{Name: "status", Type: TypeText, Allowed: statuses, Doc: "active and suspended are charged; ended is not; unknown is a word trueup does not know yet."},
+		{Name: "trial", Type: TypeBool, Doc: "A trial: free, quantity locked."},
+		{Name: "start", Type: TypeDay, Doc: "First day of the current term (UTC, as the vendor counts)."},
+		{Name: "created", Type: TypeInstant, Doc: "When it was first bought, UTC."},
+		{Name: "term_end", Type: TypeDay, Doc: "Last day of the current term, inclusive (UTC)."},
+		{Name: "cancel_until", Type: TypeInstant, Doc: "Last moment at which it may be cancelled, UTC; empty when the window is closed."},
+		{Name: "reducible", Type: TypeQuantity, Doc: "Seats that may be removed right now with a refund."},
+		{Name: "auto_renew", Type: TypeBool, Doc: "Renews by itself at the end of the term."},
+		{Name: "next_quantity", Type: TypeQuantity, Doc: "Seats scheduled for the next term; empty when nothing is scheduled."},
+		{Name: "next_term", Type: TypeText, Doc: "Term scheduled after this one; empty when nothing is scheduled."},
+		{Name: "parent", Type: TypeText, Ref: KindSubscription, Doc: "The subscription this add-on belongs to; empty for base products."},
+		{Name: "reseller", Type: TypeText, Doc: "The indirect reseller's partner id; empty for direct customers."},
+		{Name: "unit_cost", Type: TypeMoney, Doc: "What the vendor charges for one seat and month; all digits kept."},
+		{Name: "unit_price", Type: TypeMoney, Doc: "Recommended price for one seat and month; all digits kept."},
+	}},
+	{KindContract, "A PSA agreement that bills a customer.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
+		{Name: "name", Type: TypeText, Doc: "Name of the contract."},
+		{Name: "type", Type: TypeText, Doc: "Contract type by its name in the PSA."},
+		{Name: "start", Type: TypeDay, Doc: "First day (PSA time zone)."},
+		{Name: "end", Type: TypeDay, Doc: "Last day, inclusive; empty when open (PSA time zone)."},
+		{Name: "active", Type: TypeBool, Doc: "Bills today."},
+		{Name: "currency", Type: TypeText, Doc: "Billing currency, ISO 4217."},
+	}},
+	{KindLine, "A line of a contract that bills one subscription.", []Field{
+		{Name: "contract", Type: TypeText, Ref: KindContract, Doc: "Native id of the contract."},
+		{Name: "product", Type: TypeText, Ref: KindProduct, Doc: "Native id of the PSA product."},
+		{Name: "subscription", Type: TypeText, Ref: KindSubscription, Doc: "Id of the vendor subscription it bills; kept on the line it rebuilds lost links."},
+		{Name: "quantity", Type: TypeQuantity, Doc: "Seats on the line, before anything included in a base fee."},
+		{Name: "less_included", Type: TypeQuantity, Doc: "Seats covered by the base fee; billed = quantity - less_included."},
+		{Name: "unit_cost", Type: TypeMoney, Doc: "Cost for one seat and billing period; all digits kept."},
+		{Name: "unit_price", Type: TypeMoney, Doc: "Price for one seat and billing period; all digits kept."},
+		{Name: "start", Type: TypeDay, Doc: "First billed day (PSA time zone)."},
+		{Name: "end", Type: TypeDay, Doc: "Last billed day, inclusive; empty while it bills (PSA time zone)."},
+		{Name: "description", Type: TypeText, Doc: "Text on the invoice."},
+		{Name: "bill", Type: TypeText, Allowed: []string{"billable", "no_charge", "do_not_bill"}, Doc: "Whether the customer is charged."},
+		{Name: "changed_by", Type: TypeText, Doc: "Who changed it last; recognises our own writes."},
+	}},
+	{KindTicket, "A service ticket.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
+		{Name: "summary", Type: TypeText, Doc: "One line."},
+		{Name: "status", Type: TypeText, Doc: "Status by its name on its board."},
+		{Name: "external_id", Type: TypeText, Doc: "The finding it belongs to."},
+	}},
+	{KindQuote, "An offer to a customer.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
+		{Name: "name", Type: TypeText, Doc: "Title."},
+		{Name: "accepted", Type: TypeBool, Doc: "The customer said yes."},
+	}},
+	{KindInvoice, "A bill, from a vendor or to a customer.", []Field{
+		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer; empty on a vendor's bill to the MSP."},
+		{Name: "number", Type: TypeText, Doc: "Number on the document."},
+		{Name: "day", Type: TypeDay, Doc: "Date of the document."},
+		{Name: "total", Type: TypeMoney, Doc: "Total before tax."},
+	}},
+	{KindUsage, "A metered charge.", []Field{
+		{Name: "subscription", Type: TypeText, Ref: KindSubscription, Doc: "Native id of the subscription."},
+		{Name: "day", Type: TypeDay, Doc: "Day of use (UTC)."},
+		{Name: "meter", Type: TypeText, Doc: "What was metered."},
+		{Name: "quantity", Type: TypeQuantity, Doc: "How much; exact."},
+		{Name: "cost", Type: TypeMoney, Doc: "What the vendor charges; all digits kept."},
+	}},
+}
