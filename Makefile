@@ -1,0 +1,75 @@
+# trueup. `make help` lists what can be made. Only Go and make are needed.
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BIN      := bin/trueup
+DEMO_ARGS ?=
+BENCH     ?= .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run the whole product on local stand-ins of the outside systems; DEMO_ARGS=--once runs it once and stops
+	go run ./cmd/trueup demo $(DEMO_ARGS)
+
+# Without cgo the binary needs nothing from the machine it runs on. Its version comes from the commit or tag, which the Go
+# tool writes into it.
+.PHONY: build
+build: ## build one static binary: bin/trueup
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/trueup
+
+# The race detector is C code: it needs cgo and a C compiler.
+.PHONY: test
+test: ## run all tests, with the race detector where a C compiler is present
+	@compiler="$$(go env CC)"; \
+	if [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$${compiler%% *}" >/dev/null 2>&1; then \
+		echo go test -race ./...; go test -race ./...; \
+	else \
+		echo '*** NOT TESTED: data races. The race detector needs a C compiler and cgo, and there is none here.' >&2; \
+		echo '*** Install gcc or clang and run make test again before you send a change.' >&2; \
+		echo go test ./...; go test ./...; \
+	fi
+
+.PHONY: check
+check: format vet lint test generated ## everything the build checks: format, vet, lint, tests, generated files
+
+.PHONY: format
+format: ## fail on files that gofmt would change
+	@files="$$(gofmt -l .)"; if [ -n "$$files" ]; then echo "run gofmt -w on: $$files" >&2; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet, with and without the contract checks
+	go vet ./...
+	go vet -tags contract ./internal/contract
+
+.PHONY: lint
+lint: ## golangci-lint, at the pinned version; the first run compiles it
+	go run $(GOLANGCI) run ./...
+
+# Generating writes in place, so the files are compared with copies taken before. Only files that say they are generated
+# count; a working tree with other changes is no obstacle.
+.PHONY: generated
+generated: ## fail when generated files are out of date
+	@before="$$(mktemp)"; after="$$(mktemp)"; trap 'rm -f "$$before" "$$after"' EXIT; \
+	sums() { { git ls-files -z --cached --others --exclude-standard | xargs -0 cksum; } 2>/dev/null; }; \
+	sums >"$$before"; go generate ./... || exit 1; sums >"$$after"; \
+	if ! diff "$$before" "$$after" >/dev/null; then \
+		echo 'generated files were out of date and are new now; look at them and commit them:' >&2; \
+		diff "$$before" "$$after" | awk '/^>/{print "  " $$4}' >&2; exit 1; \
+	fi
+
+# Compares the connectors and their stand-ins with published API documents, which are not part of this repository.
+.PHONY: contract
+contract: ## check connectors against the API documents in TRUEUP_SPECS
+	go test -count=1 -tags contract ./internal/contract
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCH=name picks some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: clean
+clean: ## remove what make build made
+	rm -rf bin
