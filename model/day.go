@@ -66,3 +66,16 @@ func (d Day) Cmp(o Day) int { return d.Midnight(time.UTC).Compare(o.Midnight(tim
 func (d Day) Until(o Day) int {
 	return int(o.Midnight(time.UTC).Sub(d.Midnight(time.UTC)).Hours() / 24)
 }
+
+// MarshalText writes 2031-02-28.
+func (d Day) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; an empty text is no day.
+func (d *Day) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*d = Day{}
+		return nil
+	}
+	*d, err = ParseDay(string(b))
+	return err
+}

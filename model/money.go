@@ -174,3 +174,15 @@ func parseDecimal(s string) (decimal.Decimal, error) {
 func plain(d decimal.Decimal) string { return d.String() }
 
 func notLetter(r rune) bool { return r < 'A' || r > 'Z' }
+
+// MarshalText writes the exact amount and currency.
+func (m Money) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (m *Money) UnmarshalText(b []byte) (err error) {
+	*m, err = ParseMoney(string(b))
+	return err
+}
+
+// IsZero reports no amount and no currency; an amount of nothing in a currency is not zero in this sense.
+func (m Money) IsZero() bool { return m.currency == "" && m.amount.IsZero() }

@@ -52,11 +52,11 @@ type ChangeLimit struct {
 	Cost     *model.Money    // vendor cost added a month
 }
 
-// GroupLimit bounds a customer's or a run's changes taken together. Share counts changed and ended lines against the
-// lines that exist; new lines and links are not counted in it.
+// GroupLimit bounds a customer's or a run's changes taken together. Share is measured in seats, so that ending the only line
+// of a small customer counts as everything while one seat less of ten counts as a tenth. New lines are not counted.
 type GroupLimit struct {
-	Share int          // percent; 0 for no limit
-	Count int          // changes; 0 for no limit
+	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 for no limit
+	Count int          // changes to existing lines; 0 for no limit
 	Cost  *model.Money // vendor cost added a month
 }
 

@@ -1,0 +1,97 @@
+package plan
+
+// Reason is why something is done, held or reported: a stable word for logs, metrics and JSON. Sentence gives it in plain
+// English; the same word appears in the plan, the log and the guide.
+type Reason string
+
+const (
+	// Reasons to write.
+	VendorChanged  Reason = "vendor_changed"
+	PSAChanged     Reason = "psa_changed"
+	FirstMet       Reason = "first_met"
+	OwnerDiffers   Reason = "owner_differs"
+	ForeignPutBack Reason = "put_back"
+	RuleDecided    Reason = "conflict_rule"
+	NewAtVendor    Reason = "new_at_vendor"
+	EndedAtVendor  Reason = "ended_at_vendor"
+	KeepID         Reason = "keep_id"
+
+	// Reasons to hold.
+	ConflictHeld     Reason = "conflict"
+	FirstHeld        Reason = "first_differs"
+	Incomplete       Reason = "incomplete_read"
+	TermWindow       Reason = "term_window"
+	DecreaseHeld     Reason = "decrease_held"
+	NotEditable      Reason = "not_editable"
+	OverChangeLimit  Reason = "over_change_limit"
+	OverCustomer     Reason = "over_customer_limit"
+	OverRun          Reason = "over_run_limit"
+	NoPrice          Reason = "no_price"
+	AmbiguousLine    Reason = "ambiguous_line"
+	AmbiguousMatch   Reason = "ambiguous_contract"
+	AmbiguousProduct Reason = "ambiguous_product"
+	NoContract       Reason = "no_contract"
+	NoProduct        Reason = "no_product"
+	WaitsFor         Reason = "waits_for"
+	InFlight         Reason = "in_flight"
+
+	// Findings.
+	ForeignEdit       Reason = "foreign_edit"
+	UnmatchedCustomer Reason = "unmatched_customer"
+	NameOnly          Reason = "name_only"
+	AmbiguousCustomer Reason = "ambiguous_customer"
+	UnmatchedLine     Reason = "unmatched_line"
+	OrphanedLine      Reason = "orphaned_line"
+	VanishedAtVendor  Reason = "vanished_at_vendor"
+	VanishedInPSA     Reason = "vanished_in_psa"
+	EndedInPSA        Reason = "ended_in_psa"
+	BadValue          Reason = "bad_value"
+	UnknownStatus     Reason = "unknown_status"
+	DeclaredTwice     Reason = "subscription_on_two_lines"
+)
+
+var sentences = map[Reason]string{
+	VendorChanged:  "changed at the vendor",
+	PSAChanged:     "changed in the PSA",
+	FirstMet:       "the two sides differ at their first meeting; the flow's first rule decides",
+	OwnerDiffers:   "the owner of this field holds another value",
+	ForeignPutBack: "edited on the side that does not own it; the flow puts it back",
+	RuleDecided:    "changed on both sides; the field's conflict rule decides",
+	NewAtVendor:    "bought at the vendor and not on a contract yet",
+	EndedAtVendor:  "ended at the vendor",
+	KeepID:         "keeps the other side's id, so that the link can be rebuilt",
+
+	ConflictHeld:     "changed on both sides to different values",
+	FirstHeld:        "the two sides differ at their first meeting",
+	Incomplete:       "the read was incomplete, and nothing is lowered or ended from an incomplete read",
+	TermWindow:       "the vendor does not take back these seats now",
+	DecreaseHeld:     "the flow holds every decrease",
+	NotEditable:      "the other system does not let this field be changed",
+	OverChangeLimit:  "over the limit for one change",
+	OverCustomer:     "over the limit for one customer",
+	OverRun:          "over the limit for one run",
+	NoPrice:          "no price is known for this product",
+	AmbiguousLine:    "lines of this product exist that are not linked to a subscription",
+	AmbiguousMatch:   "the customer has more than one contract of this type",
+	AmbiguousProduct: "more than one PSA product has this key",
+	NoContract:       "the customer has no contract of this type",
+	NoProduct:        "the PSA has no product with this key",
+	WaitsFor:         "waits for another change that is held",
+	InFlight:         "an earlier write to this record has no known outcome yet",
+
+	ForeignEdit:       "edited on the side that does not own the field",
+	UnmatchedCustomer: "no counterpart was found",
+	NameOnly:          "only the name matches",
+	AmbiguousCustomer: "more than one counterpart matches",
+	UnmatchedLine:     "a contract line bills a vendor product without a subscription",
+	OrphanedLine:      "a contract line bills a subscription that the vendor does not know",
+	VanishedAtVendor:  "the subscription is gone from a complete listing",
+	VanishedInPSA:     "the contract line is gone from a complete listing",
+	EndedInPSA:        "the line was ended in the PSA while the subscription goes on",
+	BadValue:          "a value cannot be read",
+	UnknownStatus:     "the vendor reports a status that trueup does not know",
+	DeclaredTwice:     "two contract lines name the same subscription",
+}
+
+// Sentence is the reason in plain English.
+func (r Reason) Sentence() string { return sentences[r] }
