@@ -85,14 +85,11 @@ func TestStoredFormRoundTrips(t *testing.T) {
 		}
 		stored, err := json.Marshal(fields)
 		if err != nil {
-			t.Skip("not valid text")
+			t.Fatal(err)
 		}
 		var back model.Fields
 		if err := json.Unmarshal(stored, &back); err != nil {
 			t.Fatal(err)
-		}
-		if fields["text"].String() != strings.ToValidUTF8(fields["text"].String(), "\uFFFD") {
-			return
 		}
 		for name, v := range fields {
 			if back[name] != v {
@@ -118,7 +115,7 @@ func TestMoneyIsExactAndRefusesMixing(t *testing.T) {
 		t.Errorf("euros and pounds were added: %v", err)
 	}
 	sum, err := model.Money{}.Add(pounds)
-	if err != nil || sum != pounds {
+	if err != nil || sum.String() != "1 GBP" {
 		t.Errorf("nothing plus a pound is %s, %v", sum, err)
 	}
 	if _, err := model.NewMoney(decimal.NewFromInt(1), "EURO"); err == nil {
