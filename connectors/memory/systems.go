@@ -1,0 +1,226 @@
+package memory
+
+import (
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/model"
+)
+
+var settings = []connectors.Setting{
+	{Name: "token", Secret: true, Doc: "What the world was told to ask for; leave it out when it asks for nothing."},
+}
+
+var limits = connectors.Limits{PerMinute: 60000, Parallel: 4, PageSize: 100, Doc: "A map in memory; the limits exist to be declared."}
+
+func text(name, doc string) connectors.Field {
+	return connectors.Field{Name: name, Type: model.TypeText, Doc: doc}
+}
+
+func field(name string, t model.Type, doc string) connectors.Field {
+	return connectors.Field{Name: name, Type: t, Doc: doc}
+}
+
+func writable(f connectors.Field) connectors.Field { f.Writable = true; return f }
+func atCreate(f connectors.Field) connectors.Field { f.Create = true; return f }
+func required(f connectors.Field) connectors.Field { f.Required = true; return f }
+func costs(f connectors.Field) connectors.Field    { f.Costs = true; return f }
+
+func limited(f connectors.Field, characters int) connectors.Field { f.MaxLen = characters; return f }
+
+func oneOf(f connectors.Field, words ...string) connectors.Field { f.Allowed = words; return f }
+
+var vendorSystem = system{
+	descriptor: connectors.Descriptor{
+		System: "memoryvendor",
+		Title:  "Vendor in memory",
+		Role:   connectors.RoleVendor,
+		Kinds: []connectors.Kind{
+			{
+				Name: "customer", Title: "Customer", Doc: "A company the MSP buys for.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+				Fields: []connectors.Field{
+					text("id", "Id of the customer."),
+					text("companyProfile.companyName", "Company name."),
+					text("companyProfile.domain", "First domain."),
+					text("companyProfile.tenantId", "Tenant id."),
+					field("domains", model.TypeList, "All domains."),
+				},
+			},
+			{
+				Name: "subscription", Title: "Subscription", Parent: "customer", Doc: "What is bought for a customer.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+				Fields: []connectors.Field{
+					text("id", "Id of the subscription."),
+					text("sku", "SKU; leading zeros stay."),
+					text("offerName", "Product name."),
+					writable(limited(text("friendlyName", "Nickname."), 64)),
+					text("productType", "Which rules it lives by."),
+					costs(writable(field("quantity", model.TypeQuantity, "Seats."))),
+					text("parentSubscriptionId", "The subscription this add-on belongs to."),
+					field("creationDate", model.TypeInstant, "When it was bought, UTC."),
+					field("effectiveStartDate", model.TypeDay, "First day of the term, UTC."),
+					field("commitmentEndDate", model.TypeDay, "Last day of the term, UTC."),
+					field("cancellationAllowedUntilDate", model.TypeInstant, "End of the refund window, UTC."),
+					text("status", "active, suspended, deleted; other words may come."),
+					writable(field("autoRenewEnabled", model.TypeBool, "Renews by itself.")),
+					field("isTrial", model.TypeBool, "A trial."),
+					text("termDuration", "P1M, P1Y or P3Y."),
+					text("billingCycle", "monthly, annual or triennial."),
+					field("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed with a refund."),
+					field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."),
+					text("scheduledNextTermInstructions.termDuration", "The next term."),
+					text("partnerId", "The indirect reseller."),
+				},
+			},
+			{
+				Name: "price", Title: "Price", Doc: "A row of the price sheet.",
+				Abilities: []connectors.Ability{connectors.AbilityList},
+				Fields: []connectors.Field{
+					text("id", "SKU, term and billing plan."),
+					text("sku", "SKU; leading zeros stay."),
+					text("productTitle", "Product family."),
+					text("skuTitle", "Product name."),
+					text("termDuration", "P1M, P1Y or P3Y."),
+					text("billingPlan", "monthly, annual or triennial."),
+					field("unitCostMonth", model.TypeMoney, "Cost of a seat and month, all digits."),
+					field("erpPriceMonth", model.TypeMoney, "Recommended price of a seat and month, all digits."),
+				},
+			},
+		},
+		Settings: settings,
+		Feed:     true,
+		Limits:   limits,
+		Rejects:  []connectors.Reject{{What: "A subscription has whole seats, one or more.", Verified: "by the tests of this package"}},
+	},
+	initial: map[string]model.Fields{
+		"subscription": {
+			"productType": model.Text("OnlineServicesNCE"), "status": model.Text(model.StatusActive),
+			"isTrial": model.Bool(false), "autoRenewEnabled": model.Bool(true),
+		},
+	},
+	check: func(kind, name string, v model.Value) string {
+		if kind != "subscription" || name != "quantity" {
+			return ""
+		}
+		if q, ok := v.Quantity(); !ok || !q.Whole() || q.Sign() <= 0 {
+			return "a subscription has whole seats, one or more"
+		}
+		return ""
+	},
+	derive: func(string, model.Fields) {},
+}
+
+var psaSystem = system{
+	descriptor: connectors.Descriptor{
+		System: "memorypsa",
+		Title:  "PSA in memory",
+		Role:   connectors.RolePSA,
+		Kinds: []connectors.Kind{
+			{
+				Name: "company", Title: "Company", Doc: "A company the MSP bills.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
+				Custom:    "custom.", Own: "custom.Vendor Tenant Ids",
+				Fields: []connectors.Field{
+					text("id", "Id of the company."),
+					required(writable(limited(text("name", "Company name."), 50))),
+					writable(text("addressLine1", "Street.")),
+					writable(text("addressLine2", "Second address line.")),
+					writable(text("city", "City.")),
+					writable(text("state", "State or region.")),
+					writable(limited(text("zip", "Postal code; leading zeros stay."), 12)),
+					text("country", "Country."),
+					writable(text("phoneNumber", "Telephone number.")),
+					writable(text("website", "Web address.")),
+					writable(text("taxIdentifier", "Tax number.")),
+					field("deletedFlag", model.TypeBool, "Deleted, and kept for the records."),
+				},
+			},
+			{
+				Name: "catalogItem", Title: "Catalog item", Doc: "A product that lines can bill.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate},
+				Fields: []connectors.Field{
+					text("id", "Id of the item."),
+					required(atCreate(limited(text("identifier", "Short name."), 60))),
+					required(atCreate(text("description", "Product name."))),
+					atCreate(text("customerDescription", "Text on the invoice.")),
+					atCreate(oneOf(text("productClass", "What kind of item it is."), "Agreement", "Service", "NonInventory")),
+					atCreate(text("vendorSku", "The vendor's SKU; leading zeros stay.")),
+					atCreate(text("manufacturerPartNumber", "Product key.")),
+					atCreate(field("price", model.TypeMoney, "Price.")),
+					atCreate(field("cost", model.TypeMoney, "Cost.")),
+					field("inactiveFlag", model.TypeBool, "Not for new lines."),
+				},
+			},
+			{
+				Name: "agreement", Title: "Agreement", Doc: "A contract of a company.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate},
+				Fields: []connectors.Field{
+					text("id", "Id of the agreement."),
+					required(atCreate(text("name", "Name."))),
+					required(atCreate(text("type", "Agreement type, by name."))),
+					required(atCreate(text("company", "Id of the company."))),
+					required(atCreate(field("startDate", model.TypeDay, "First day."))),
+					atCreate(field("endDate", model.TypeDay, "Last day; empty while it is open.")),
+					field("cancelledFlag", model.TypeBool, "Cancelled."),
+				},
+			},
+			{
+				Name: "addition", Title: "Addition", Parent: "agreement", Doc: "A line of an agreement.",
+				Abilities: []connectors.Ability{
+					connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilityEnd,
+				},
+				Custom: "custom.", Own: "custom.Vendor Subscription Id",
+				Fields: []connectors.Field{
+					text("id", "Id of the addition."),
+					required(atCreate(text("product", "Id of the catalog item."))),
+					required(costs(writable(field("quantity", model.TypeQuantity, "Seats on the line.")))),
+					costs(writable(field("lessIncluded", model.TypeQuantity, "Seats in the base fee."))),
+					field("billedQuantity", model.TypeQuantity, "quantity less lessIncluded."),
+					costs(writable(field("unitPrice", model.TypeMoney, "Price of a seat."))),
+					writable(field("unitCost", model.TypeMoney, "Cost of a seat.")),
+					required(atCreate(field("effectiveDate", model.TypeDay, "First billed day."))),
+					field("cancelledDate", model.TypeDay, "Last billed day; empty while it bills."),
+					costs(writable(oneOf(text("billCustomer", "Whether the customer pays."), "Billable", "NoCharge", "DoNotBill"))),
+					writable(text("invoiceDescription", "Text on the invoice.")),
+					text("updatedBy", "Who changed it last: trueup or user."),
+				},
+			},
+		},
+		Settings: settings,
+		Feed:     true,
+		Limits:   limits,
+		Rejects: []connectors.Reject{
+			{What: "A line cannot end before it starts.", Verified: "by the tests of this package"},
+			{What: "An agreement needs an existing company, a line an existing catalog item.", Verified: "by the tests of this package"},
+		},
+	},
+	references: map[[2]string]string{
+		{"agreement", "company"}: "company",
+		{"addition", "product"}:  "catalogItem",
+	},
+	initial: map[string]model.Fields{
+		"company":     {"deletedFlag": model.Bool(false)},
+		"catalogItem": {"inactiveFlag": model.Bool(false), "productClass": model.Text("Agreement")},
+		"agreement":   {"cancelledFlag": model.Bool(false)},
+		"addition":    {"lessIncluded": model.Int(0), "billCustomer": model.Text("Billable")},
+	},
+	check: func(kind, name string, v model.Value) string {
+		if kind != "addition" || (name != "quantity" && name != "lessIncluded") {
+			return ""
+		}
+		if q, ok := v.Quantity(); !ok || q.Sign() < 0 {
+			return "a line counts seats from zero up"
+		}
+		return ""
+	},
+	derive: func(kind string, fields model.Fields) {
+		if kind != "addition" {
+			return
+		}
+		quantity, _ := fields["quantity"].Quantity()
+		included, _ := fields["lessIncluded"].Quantity()
+		fields["billedQuantity"] = model.QuantityValue(quantity.Sub(included))
+	},
+	signature:  "updatedBy",
+	startField: "effectiveDate",
+	endField:   "cancelledDate",
+}
