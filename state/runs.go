@@ -1,0 +1,189 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// RunKind says what a run does.
+type RunKind string
+
+const (
+	RunDiscovery RunKind = "discovery" // reads an account
+	RunFlow      RunKind = "flow"      // runs a flow's cycle
+)
+
+// RunState says where a run stands.
+type RunState string
+
+const (
+	RunNotStarted RunState = "not started" // known but never run; not stored
+	RunInProgress RunState = "in progress"
+	RunStopped    RunState = "stopped"   // a person stopped it, or it was skipped; the reason says which
+	RunError      RunState = "error"     // it could not do its work
+	RunCompleted  RunState = "completed" // everything was compared and done
+	RunPartial    RunState = "partial"   // some of it could not be read or done
+	RunHeld       RunState = "held"      // something waits for a person
+)
+
+// finalStates are those a run can finish in.
+var finalStates = []RunState{RunStopped, RunError, RunCompleted, RunPartial, RunHeld}
+
+// Trigger says why a run began.
+type Trigger string
+
+const (
+	TriggerManual   Trigger = "manual"
+	TriggerSchedule Trigger = "schedule"
+	TriggerCatchUp  Trigger = "catch-up" // its scheduled time passed while trueup was not running
+)
+
+// Run is one execution of a discovery or a flow.
+type Run struct {
+	ID       string
+	Kind     RunKind
+	Name     string // of the account or the flow
+	State    RunState
+	Reason   string // one sentence, for every state that is not completed
+	Started  time.Time
+	Finished time.Time // zero while in progress
+	Counts   map[string]int
+	Trigger  Trigger
+}
+
+const runColumns = `id, kind, name, state, reason, started_at, finished_at, counts, triggered_by`
+
+func (r *Run) row() []any {
+	return []any{&r.ID, &r.Kind, &r.Name, &r.State, &r.Reason, moment{&r.Started}, moment{&r.Finished}, document{&r.Counts}, &r.Trigger}
+}
+
+// StartRun begins a run of r's kind, name and trigger; it fills in the id when it is empty, the state and the start. When a run
+// of the same kind and name is in progress the new one is stored as stopped, with the reason, and returned together with ErrRunning.
+func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
+	if r.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return Run{}, fmt.Errorf("make a run id: %w", err)
+		}
+		r.ID = id.String()
+	}
+	r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
+	var running Run
+	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
+		busy, err := t.one(ctx, running.row(), `SELECT `+runColumns+` FROM runs WHERE state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
+		if err != nil {
+			return err
+		}
+		if busy {
+			r.State, r.Finished = RunStopped, r.Started
+			r.Reason = fmt.Sprintf("skipped: run %s is still in progress", running.ID)
+		}
+		_, err = t.exec(ctx, `INSERT INTO runs (`+runColumns+`, stop_at) VALUES `+marks(1, 10), append(r.row(), "")...)
+		return err
+	})
+	if err != nil {
+		return Run{}, err
+	}
+	if r.State == RunStopped {
+		return r, fmt.Errorf("start %s %s: %w as run %s since %s; wait for it or stop it", r.Kind, r.Name, ErrRunning,
+			running.ID, running.Started.Format(time.RFC3339))
+	}
+	return r, nil
+}
+
+// Progress replaces the counts of a run in progress.
+func (s *Store) Progress(ctx context.Context, id string, counts map[string]int) error {
+	return s.changeRun(ctx, "keep the progress of run "+id, `counts = ?`, id, document{counts})
+}
+
+// FinishRun ends a run in progress in a final state. Nil counts leave those of the last Progress.
+func (s *Store) FinishRun(ctx context.Context, id string, state RunState, reason string, counts map[string]int) error {
+	if !slices.Contains(finalStates, state) {
+		return fmt.Errorf("finish run %s: a run cannot end %q; it ends in one of %v", id, state, finalStates)
+	}
+	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, reason, stamp(s.clock())}
+	if counts != nil {
+		set, args = set+`, counts = ?`, append(args, document{counts})
+	}
+	return s.changeRun(ctx, "finish run "+id, set, id, args...)
+}
+
+// RequestStop asks a run in progress to stop; the run finds out by StopRequested, also when it is another process that runs it.
+func (s *Store) RequestStop(ctx context.Context, id string) error {
+	return s.changeRun(ctx, "ask run "+id+" to stop", `stop_at = ?`, id, stamp(s.clock()))
+}
+
+// changeRun changes a run that is in progress.
+func (s *Store) changeRun(ctx context.Context, doing, set, id string, args ...any) error {
+	return s.update(ctx, doing, func(t tx) error {
+		n, err := t.exec(ctx, `UPDATE runs SET `+set+` WHERE id = ? AND state = 'in progress'`, append(args, id)...)
+		if err != nil || n > 0 {
+			return err
+		}
+		r, ok, err := runByID(ctx, t, id)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("run %w; list the runs to see their ids", ErrNotFound)
+		}
+		return fmt.Errorf("the run is over: it ended %s at %s", r.State, r.Finished.Format(time.RFC3339))
+	})
+}
+
+// StopRequested reports whether somebody asked the run to stop.
+func (s *Store) StopRequested(ctx context.Context, id string) (bool, error) {
+	var at time.Time
+	err := s.view(ctx, "look whether run "+id+" should stop", func(t tx) error {
+		_, err := t.one(ctx, []any{moment{&at}}, `SELECT stop_at FROM runs WHERE id = ?`, id)
+		return err
+	})
+	return !at.IsZero(), err
+}
+
+// AbandonRuns ends the runs that a dead daemon left in progress, as errors that say "interrupted" and the reason, and returns
+// how many there were. Only the holder of the lock may call it, before it starts runs of its own.
+func (s *Store) AbandonRuns(ctx context.Context, reason string) (int, error) {
+	if reason = "interrupted: " + reason; reason == "interrupted: " {
+		reason = "interrupted"
+	}
+	var n int64
+	err := s.update(ctx, "end interrupted runs", func(t tx) (err error) {
+		n, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE state = 'in progress'`, reason, stamp(s.clock()))
+		return err
+	})
+	return int(n), err
+}
+
+// Runs are the newest runs, newest first, at most limit.
+func (s *Store) Runs(ctx context.Context, limit int) ([]Run, error) {
+	var runs []Run
+	err := s.view(ctx, "list runs", func(t tx) error {
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var r Run
+			err := rows.Scan(r.row()...)
+			runs = append(runs, r)
+			return err
+		}, `SELECT `+runColumns+` FROM runs ORDER BY started_at DESC, id DESC LIMIT ?`, limit)
+	})
+	return runs, err
+}
+
+// RunByID is one run.
+func (s *Store) RunByID(ctx context.Context, id string) (r Run, ok bool, err error) {
+	err = s.view(ctx, "read run "+id, func(t tx) error {
+		r, ok, err = runByID(ctx, t, id)
+		return err
+	})
+	return r, ok, err
+}
+
+func runByID(ctx context.Context, t tx, id string) (r Run, ok bool, err error) {
+	ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE id = ?`, id)
+	return r, ok, err
+}
