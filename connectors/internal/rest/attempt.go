@@ -68,10 +68,7 @@ func (a *attempter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if cl.fault != nil && cl.write && cl.fault.Class == connectors.ClassUnknown {
 		cl.doubt = true
 	}
-	// Failures travel as a response too: the loop's own error would carry the URL with its query. Without Location, because
-	// http.Client fails on one it cannot parse.
-	header = header.Clone()
-	header.Del("Location")
+	// Failures travel as a response too: the loop's own error would carry the URL with its query.
 	return &http.Response{
 		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: http.NoBody, Request: r,
@@ -165,7 +162,7 @@ func (c *Client) afterLoss(ctx context.Context, cl *call, r *http.Request, err e
 	}
 	cl.fault = &connectors.Error{
 		Class:   connectors.ClassTransient,
-		Message: fmt.Sprintf("no reply from %s: %v", r.URL.Host, err),
+		Message: fmt.Sprintf("no reply from %s: %s", r.URL.Host, causeText(err)),
 		Hint:    "check the network and the system's status page",
 		Err:     err,
 	}
@@ -215,11 +212,13 @@ func (c *Client) plan(ctx context.Context, cl *call, wait time.Duration) {
 	cl.repeats++
 }
 
+// repeatable says whether a failure may pass when the request is sent again. Fault may call any status transient.
 func repeatable(status int, class connectors.Class) bool {
-	if class != connectors.ClassTransient && class != connectors.ClassUnknown {
+	if status == http.StatusNotImplemented || status == http.StatusHTTPVersionNotSupported {
 		return false
 	}
-	return status != http.StatusNotImplemented && status != http.StatusHTTPVersionNotSupported
+	return class == connectors.ClassTransient ||
+		class == connectors.ClassUnknown && (status >= 500 || status == http.StatusRequestTimeout)
 }
 
 // growing is the wait before repeat n+1: about 1, 2, 4 seconds and so on up to 30, half of it by chance so that clients

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
 )
@@ -44,7 +46,8 @@ func (r Response) Decode(op string, into any) error {
 	var shape *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &shape):
-		e := fault(connectors.ClassInvalid, "", err, "the reply holds a %s where %s was expected", shape.Value, shape.Type)
+		e := fault(connectors.ClassInvalid, "", err, "the reply holds %s here where %s was expected",
+			strings.Fields(shape.Value)[0], kindName(shape.Type))
 		e.(*connectors.Error).Field = shape.Field
 		return e
 	case err != nil:
@@ -55,4 +58,22 @@ func (r Response) Decode(op string, into any) error {
 		return fault(connectors.ClassTransient, "", nil, "the reply (status %d) has more after its JSON; it starts: %s", r.Status, start())
 	}
 	return nil
+}
+
+// kindName is what a Go type is called in JSON.
+func kindName(t reflect.Type) string {
+	if t == reflect.TypeFor[json.Number]() {
+		return "number"
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "object"
+	case reflect.Slice, reflect.Array:
+		return "array"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	}
+	return "number"
 }

@@ -140,7 +140,7 @@ func signInFault(ctx context.Context, err error) *connectors.Error {
 	}
 	var inner *connectors.Error
 	if !errors.As(err, &inner) {
-		return &connectors.Error{Class: connectors.ClassTransient, Message: "cannot sign in: " + err.Error(), Err: err}
+		return &connectors.Error{Class: connectors.ClassTransient, Message: "cannot sign in: " + causeText(err), Err: err}
 	}
 	fault, plain := *inner, *inner
 	plain.Code, plain.Hint, plain.Field = "", "", "" // the text of fault ends with them

@@ -79,11 +79,11 @@ func (c *cutter) fault(e *connectors.Error) *connectors.Error {
 	return e
 }
 
-// causeText leaves the URL out: it has the query in it.
+// causeText is the text of an error without the URL that net/http puts in: it has the query in it.
 func causeText(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Err.Error()
+		return strings.ReplaceAll(err.Error(), u.Error(), u.Err.Error())
 	}
 	return err.Error()
 }

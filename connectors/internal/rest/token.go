@@ -152,5 +152,5 @@ func (t *Token) fault(err error, op string, tokens ...connectors.Secret) error {
 		}
 		return cut.fault(&copied)
 	}
-	return cut.fault(&connectors.Error{Class: connectors.ClassTransient, Op: op, Message: err.Error(), Err: err})
+	return cut.fault(&connectors.Error{Class: connectors.ClassTransient, Op: op, Message: causeText(err), Err: err})
 }
