@@ -42,7 +42,8 @@ func Parse(file string, source []byte, problems *diag.List) *Node {
 		if errors.Is(err, io.EOF) {
 			problems.Add(diag.Pos{File: file}, "see the examples in configs", "the file is empty")
 		} else {
-			problems.Add(syntaxPos(file, err), "", "%s", syntaxMessage(err))
+			message, hint := syntaxMessage(err)
+			problems.Add(syntaxPos(file, err), hint, "%s", message)
 		}
 		return nil
 	}
@@ -61,14 +62,17 @@ func Parse(file string, source []byte, problems *diag.List) *Node {
 	return root
 }
 
+const aliasHint = "write the value out in each place; a text that starts with * or & needs quotes"
+
 func (n *Node) refuseMagic() (refused bool) {
 	tag := n.y.Tag
 	switch {
 	case n.y.Kind == yaml.AliasNode || n.y.Anchor != "":
-		n.Complain("write the value out in each place", "anchors and aliases are not allowed")
+		n.Complain(aliasHint, "anchors and aliases are not allowed")
 		return true
 	case strings.HasPrefix(tag, "!") && !strings.HasPrefix(tag, "!!"):
-		n.Complain("remove the tag", "the tag %s is not allowed", tag)
+		// The tag is not quoted: it may be a secret that starts with an exclamation mark.
+		n.Complain("a text that starts with ! needs quotes", "tags are not allowed")
 		return true
 	}
 	for _, child := range n.y.Content {
@@ -79,7 +83,7 @@ func (n *Node) refuseMagic() (refused bool) {
 
 func (n *Node) child(y *yaml.Node) *Node { return &Node{y, n.file, n.problems} }
 
-var lineInError = regexp.MustCompile(`line (\d+)`)
+var lineInError = regexp.MustCompile(`line (\d+):? ?`)
 
 func syntaxPos(file string, err error) diag.Pos {
 	pos := diag.Pos{File: file}
@@ -90,9 +94,12 @@ func syntaxPos(file string, err error) diag.Pos {
 	return pos
 }
 
-func syntaxMessage(err error) string {
+func syntaxMessage(err error) (message, hint string) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	return "not valid YAML: " + lineInError.ReplaceAllString(text, "here")
+	if strings.HasPrefix(text, "unknown anchor") { // it names the anchor, which may be a secret that starts with an asterisk
+		return "anchors and aliases are not allowed", aliasHint
+	}
+	return "not valid YAML: " + lineInError.ReplaceAllString(text, ""), ""
 }
 
 // Pos is where the node stands.
@@ -269,9 +276,15 @@ func (m *Map) Close() {
 		known = append(known, k)
 	}
 	for _, key := range m.keys {
-		if !m.known[key.y.Value] {
-			key.Complain(diag.DidYouMean(key.y.Value, known), "unknown key %q", key.y.Value)
+		name := key.y.Value
+		if m.known[name] {
+			continue
 		}
+		if before, _, colon := strings.Cut(name, ":"); colon { // the rest is a value, which may be secret
+			key.Complain("write a space after the colon", "unknown key %q", before+":...")
+			continue
+		}
+		key.Complain(diag.DidYouMean(name, known), "unknown key %q", name)
 	}
 }
 

@@ -1,0 +1,367 @@
+// Package config reads what a user writes: trueup.yaml and the flow files it names.
+//
+// Reading is strict and complains about everything at once. An unknown key, a repeated key, a word that is not allowed,
+// an account or a field that does not exist: each is a line with file:line:column, what is wrong and the next step. All
+// complaints come together as one *diag.Error; nothing is returned that was only half understood.
+//
+// # trueup.yaml
+//
+//	version: 1
+//	state: sqlite:trueup.db        # where everything is remembered; this is the default
+//	timezone: Europe/London        # billing days are calendar days here; schedules are read in it
+//	accounts:
+//	  microsoft:                   # a name of your choice
+//	    system: partnercenter
+//	    settings:                  # the system's own; "trueup check" tells whether they work
+//	      tenant: 11111111-2222-3333-4444-555555555555
+//	      client_secret: ${env:MS_CLIENT_SECRET}
+//	    discover: "0 6,18 * * *"   # when everything is read anew; this is the default
+//	    mapping: my-mapping.yaml   # instead of the mapping that comes with trueup
+//	    budget: {per_minute: 60, parallel: 2}
+//	flows: [flows/*.yaml]
+//
+// Paths are relative to the folder of trueup.yaml. The value of state or of a setting may name where it is kept:
+//
+//	${env:NAME}     an environment variable
+//	${file:/path}   a file, without the line ends at its end
+//	${secret:name}  the vault beside the state, in which trueup keeps tokens that a system replaces
+//
+// A setting that the system calls secret must be exactly one of these, so that no secret stands in the file; the vault
+// serves secret settings only. Inside { } such a value needs quotes, because braces mean something to YAML there.
+//
+// # A flow file
+//
+//	version: 1
+//	flow: microsoft-connectwise
+//	vendor: microsoft              # accounts in trueup.yaml
+//	psa: psa
+//	schedule: "*/5 * * * *"        # default
+//	mode: propose                  # default; observe, propose or write
+//	customers:
+//	  match: [link, tenant_ids, domains, tax_id, name]   # default; a name alone only proposes
+//	  missing: {psa: propose, vendor: propose}           # default; propose, create or ignore
+//	  fields: {name: {owner: psa}}                       # default: none follows
+//	products:
+//	  match: [link, key]                                 # default; fields of a product, joined by +
+//	  missing: {psa: propose}                            # default
+//	contracts: {type: Cloud Services, per: customer, missing: {psa: propose}}
+//	lines:
+//	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
+//	  count: purchased             # the only choice
+//	  missing: {psa: propose}      # default
+//	  fields:                      # what follows; a field that is not named is left alone
+//	    quantity: {owner: both, conflict: hold}          # conflict: hold is the default; vendor, psa, highest, lowest
+//	    unit_cost: {owner: vendor, put_back: true}       # put_back: undo edits on the side that does not own it
+//	guards:
+//	  per_change: {increase: 25, cost: 500 GBP}
+//	  per_customer: {share: 50%, count: 20, cost: 1000 GBP}
+//	  per_run: {share: 10%, count: 200, cost: 5000 GBP}
+//	  decrease: window             # default; hold
+//
+// A flow without guards still has three: per_customer.share is 50%, per_run.share is 10% and decrease is window. A
+// share is the part of the seats that may be lowered or ended at once; 100% takes the brake off. Costs are the vendor
+// cost added a month. The other limits apply only when written.
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/internal/diag"
+	"github.com/trueup-sync/trueup/internal/strictyaml"
+	"github.com/trueup-sync/trueup/internal/vault"
+)
+
+// Config is a trueup.yaml and its flows, checked and with defaults filled in.
+type Config struct {
+	File     string // as it was named to Load
+	Dir      string // the folder of File; relative paths were resolved against it
+	State    string // data source name of the store: sqlite:<path>
+	StateDir string // the folder of the store; the vault is in it
+	Timezone *time.Location
+	Accounts []AccountConfig // sorted by name
+	Flows    []engine.Flow   // in the order of their files
+	Vault    connectors.Vault
+}
+
+// AccountConfig is one configured connection to a system.
+type AccountConfig struct {
+	Name     string
+	System   string                       // a key of the systems given to Load
+	Settings map[string]string            // plain settings, defaults filled in
+	Secrets  map[string]connectors.Secret // secret settings
+	Discover string                       // cron, in the configured time zone: when everything is read anew
+	Mapping  string                       // path of a mapping file; "" for the mapping shipped with the system
+	Budget   connectors.Budget            // zero for the system's own limits
+	Pos      diag.Pos                     // where the account is written
+}
+
+// Account finds an account by name.
+func (c *Config) Account(name string) (AccountConfig, bool) {
+	i := slices.IndexFunc(c.Accounts, func(a AccountConfig) bool { return a.Name == name })
+	if i < 0 {
+		return AccountConfig{}, false
+	}
+	return c.Accounts[i], true
+}
+
+// Flow finds a flow by name.
+func (c *Config) Flow(name string) (engine.Flow, bool) {
+	i := slices.IndexFunc(c.Flows, func(f engine.Flow) bool { return f.Name == name })
+	if i < 0 {
+		return engine.Flow{}, false
+	}
+	return c.Flows[i], true
+}
+
+const (
+	defaultState    = "sqlite:trueup.db"
+	defaultDiscover = "0 6,18 * * *"
+)
+
+// nameRule is what accounts and flows may be called; their names become parts of keys, metrics and messages.
+var nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+const nameHint = "use small letters, digits, - and _, up to 63, starting with a letter or digit"
+
+// loader carries what reading needs from file to file.
+type loader struct {
+	config   *Config
+	systems  map[string]connectors.Descriptor
+	env      func(string) (string, bool)
+	vault    connectors.Vault
+	problems diag.List
+	accounts map[string]string // name -> system, "" when the system is not known; also accounts with complaints
+	flows    []flowFile
+}
+
+// Load reads trueup.yaml at path and every flow file it names. systems are the known systems by name; env is usually
+// os.LookupEnv. vault serves ${secret:name}; nil means the vault in the folder of the state, and either way
+// Config.Vault is the one that was used. Every complaint about the files is in the returned *diag.Error.
+func Load(path string, systems map[string]connectors.Descriptor, env func(string) (string, bool), vault connectors.Vault) (*Config, error) {
+	l := &loader{
+		config:   &Config{File: path, Dir: filepath.Dir(path)},
+		systems:  systems,
+		env:      env,
+		vault:    vault,
+		accounts: map[string]string{},
+	}
+	l.readConfig(path)
+	if err := l.problems.Err(); err != nil {
+		return nil, err
+	}
+	return l.config, nil
+}
+
+func (l *loader) readConfig(path string) {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = `"trueup init" writes one to start from`
+		}
+		l.problems.Add(diag.Pos{File: path}, hint, "the configuration cannot be read: %s", osReason(err))
+		return
+	}
+	root := l.parse(path, source)
+	m := root.Map()
+	if !root.IsMap() {
+		return // said by parse or by Map
+	}
+	l.version(m)
+	l.readState(m.Get("state"))
+	l.readTimezone(root, m.Get("timezone"))
+	l.readAccounts(m.Need("accounts"))
+	l.readFlows(m.Get("flows"))
+	m.Close()
+}
+
+// bareReference finds ${ as an unquoted value inside { } or [ ], which YAML cannot read.
+var bareReference = regexp.MustCompile(`^[^#"']*[{\[,](?:[^#"'{}]*:)?\s*(\$\{)`)
+
+// parse is strictyaml.Parse; where that fails it also looks for the likeliest reason in our files.
+func (l *loader) parse(path string, source []byte) *strictyaml.Node {
+	root := strictyaml.Parse(path, source, &l.problems)
+	if root != nil {
+		return root
+	}
+	line := 0
+	for text := range strings.Lines(string(source)) {
+		line++
+		if at := bareReference.FindStringSubmatchIndex(text); at != nil {
+			l.problems.Add(diag.Pos{File: path, Line: line, Column: at[2] + 1}, `write "${env:NAME}", or put each setting on a line of its own`,
+				"a ${...} inside { } or [ ] must be in quotes")
+		}
+	}
+	return nil
+}
+
+func (l *loader) version(m *strictyaml.Map) {
+	if n := m.Need("version"); n.IsScalar() && n.Text() != "1" {
+		n.Complain("write version: 1", "version %q is not known to this trueup", n.Text())
+	}
+}
+
+// readState sets State, StateDir and the vault. It comes before the accounts, whose secrets may be in the vault.
+func (l *loader) readState(n *strictyaml.Node) {
+	dsn := defaultState
+	if n.Present() {
+		v, ok := l.resolve(n, false)
+		if !ok {
+			return
+		}
+		dsn = v.text
+	}
+	name, found := strings.CutPrefix(dsn, "sqlite:")
+	switch {
+	case !found:
+		n.Complain("write sqlite:trueup.db", "this trueup keeps its state in SQLite only")
+		return
+	case name == "" || strings.HasPrefix(name, ":memory:"):
+		n.Complain("write sqlite:trueup.db", "the state needs a file: what trueup has done must be remembered")
+		return
+	}
+	name = l.path(name)
+	l.config.State, l.config.StateDir = "sqlite:"+name, filepath.Dir(name)
+	if l.vault == nil {
+		l.vault = vault.Open(l.config.StateDir)
+	}
+	l.config.Vault = l.vault
+}
+
+func (l *loader) readTimezone(root, n *strictyaml.Node) {
+	const hint = "use a name like Europe/London"
+	if !n.Present() {
+		root.Complain(hint, `"timezone" is missing; it decides on which day something is billed`)
+		return
+	}
+	name := n.Text()
+	if !n.IsScalar() {
+		return
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil || name == "" || name == "Local" {
+		n.Complain(hint, "%q is not a time zone", name)
+		return
+	}
+	l.config.Timezone = location
+}
+
+func (l *loader) readAccounts(n *strictyaml.Node) {
+	n.Map().Each(l.readAccount)
+	if n.IsMap() && len(l.accounts) == 0 {
+		n.Complain("add a vendor and a PSA, see configs/trueup.yaml", "no accounts")
+	}
+	slices.SortFunc(l.config.Accounts, func(a, b AccountConfig) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (l *loader) readAccount(key, n *strictyaml.Node) {
+	account := AccountConfig{Name: key.Text(), Pos: key.Pos(), Discover: defaultDiscover}
+	if !nameRule.MatchString(account.Name) {
+		key.Complain(nameHint, "%q is not a name for an account", account.Name)
+	}
+	l.accounts[account.Name] = ""
+	m := n.Map()
+	systemNode := m.Need("system")
+	settings := m.Get("settings")
+	if systemNode.Present() {
+		account.System = systemNode.Text()
+	}
+	if descriptor, ok := l.systems[account.System]; ok {
+		l.accounts[account.Name] = account.System
+		account.Settings, account.Secrets = l.readSettings(key, settings, descriptor)
+	} else if systemNode.IsScalar() {
+		systemNode.Complain(diag.DidYouMean(account.System, slices.Collect(maps.Keys(l.systems))), "no system %q", account.System)
+	}
+	if d := m.Get("discover"); d.Present() {
+		account.Discover = schedule(d)
+	}
+	if f := m.Get("mapping"); f.Present() {
+		account.Mapping = l.readMappingPath(f)
+	}
+	if b := m.Get("budget"); b.Present() {
+		budget := b.Map()
+		account.Budget.PerMinute = atLeastOne(budget.Get("per_minute"))
+		account.Budget.Parallel = atLeastOne(budget.Get("parallel"))
+		budget.Close()
+	}
+	m.Close()
+	l.config.Accounts = append(l.config.Accounts, account)
+}
+
+func (l *loader) readMappingPath(n *strictyaml.Node) string {
+	if n.Text() == "" {
+		if n.IsScalar() {
+			n.Complain("name a file, or remove the line to use the mapping that comes with trueup", `"mapping" is empty`)
+		}
+		return ""
+	}
+	path := l.path(n.Text())
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		n.Complain("", "the mapping %s cannot be read: %s", path, osReason(err))
+	case info.IsDir():
+		n.Complain("name one file", "the mapping %s is a folder", path)
+	}
+	return path
+}
+
+// readSettings checks the settings against what the system says about them.
+func (l *loader) readSettings(key, n *strictyaml.Node, d connectors.Descriptor) (map[string]string, map[string]connectors.Secret) {
+	settings, secrets := map[string]string{}, map[string]connectors.Secret{}
+	if n.Present() && !n.IsMap() { // what stands there is not quoted: it may be a secret
+		n.Complain("write one name: value a line", "settings must be a map")
+		return settings, secrets
+	}
+	m := n.Map()
+	var missing []string
+	for _, s := range d.Settings {
+		value := m.Get(s.Name)
+		switch {
+		case value.Present() && s.Secret:
+			if v, ok := l.resolveSecret(value, s.Name); ok {
+				secrets[s.Name] = v
+			}
+		case value.Present():
+			if v, ok := l.resolvePlain(value, s); ok {
+				settings[s.Name] = v
+			}
+		case s.Required:
+			missing = append(missing, s.Name)
+		case s.Default != "" && !s.Secret:
+			settings[s.Name] = s.Default
+		}
+	}
+	m.Close()
+	if len(missing) > 0 {
+		key.Complain("add them under settings", "account %q lacks settings that %s needs: %s", key.Text(), d.System, strings.Join(missing, ", "))
+	}
+	return settings, secrets
+}
+
+// path resolves a path the user wrote.
+func (l *loader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(l.config.Dir, name)
+}
+
+// osReason is what the operating system said, without the path that the message already names.
+func osReason(err error) string {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,426 @@
+package config_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/internal/config"
+	"github.com/trueup-sync/trueup/internal/diag"
+	"github.com/trueup-sync/trueup/internal/vault"
+	"github.com/trueup-sync/trueup/model"
+)
+
+var update = flag.Bool("update", false, "write the complaints that come into testdata; read the difference before you keep it")
+
+// planted stands wherever a secret could: in the environment, in files, in the vault and, wrongly, in the YAML.
+const planted = "pl4nted-s3cret"
+
+func systems() map[string]connectors.Descriptor {
+	return map[string]connectors.Descriptor{
+		"cloudshop": {System: "cloudshop", Role: connectors.RoleVendor, Settings: []connectors.Setting{
+			{Name: "tenant", Required: true},
+			{Name: "client_secret", Required: true, Secret: true},
+			{Name: "refresh_token", Secret: true},
+			{Name: "account_type", Default: "direct", Allowed: []string{"direct", "indirect_provider"}},
+			{Name: "reseller"},
+		}},
+		"deskpsa": {System: "deskpsa", Role: connectors.RolePSA, Settings: []connectors.Setting{
+			{Name: "site", Required: true},
+			{Name: "private_key", Required: true, Secret: true},
+		}},
+	}
+}
+
+func env(name string) (string, bool) {
+	value, ok := map[string]string{
+		"SHOP_SECRET": planted,
+		"PSA_KEY":     planted,
+		"PSA_SITE":    "psa.example.com",
+		"EMPTY":       "",
+	}[name]
+	return value, ok
+}
+
+// lay writes the files of a test into a folder, on top of good ones: a test shows only what it is about.
+func lay(t *testing.T, files []txtar.File) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	good, err := txtar.ParseFile("testdata/good.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(good.Files, files...) {
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func memory(t *testing.T) connectors.Vault {
+	t.Helper()
+	v := vault.Memory()
+	if err := v.Put(t.Context(), "shop.refresh_token", connectors.NewSecret(planted)); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestComplaints: each file in testdata/bad holds one fault, is named for it, and says in "want" what the user reads.
+func TestComplaints(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("testdata/bad/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			var files []txtar.File
+			for _, f := range archive.Files {
+				if f.Name == "want" {
+					want = string(f.Data)
+				} else {
+					files = append(files, f)
+				}
+			}
+			dir := lay(t, files)
+			c, err := config.Load(filepath.Join(dir, "trueup.yaml"), systems(), env, memory(t))
+			if !diag.IsBadFile(err) || c != nil {
+				t.Fatalf("got %v, %v; want complaints about a file and nothing else", c, err)
+			}
+			got := strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "") + "\n"
+			if strings.Contains(got, planted) {
+				t.Errorf("a complaint shows a secret:\n%s", got)
+			}
+			if *update {
+				archive.Files = append(files, txtar.File{Name: "want", Data: []byte(got)})
+				if err := os.WriteFile(path, txtar.Format(archive), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("complaints (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func load(t *testing.T, files ...txtar.File) (c *config.Config, dir string) {
+	t.Helper()
+	dir = lay(t, files)
+	c, err := config.Load(filepath.Join(dir, "trueup.yaml"), systems(), env, memory(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, dir
+}
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	c, dir := load(t,
+		txtar.File{Name: "key.txt", Data: []byte("\ufeff" + planted + "\r\n")},
+		txtar.File{Name: "my.yaml", Data: []byte("anything")},
+		txtar.File{Name: "trueup.yaml", Data: []byte(`version: 1
+state: sqlite:data/main.db
+timezone: Europe/London
+accounts:
+  shop:
+    system: cloudshop
+    settings:
+      tenant: 007
+      client_secret: ${env:SHOP_SECRET}
+      refresh_token: ${secret:shop.refresh_token}
+    discover: "@daily"
+    mapping: my.yaml
+    budget: {per_minute: 60, parallel: 2}
+  desk:
+    system: deskpsa
+    settings: {site: "https://${env:PSA_SITE}/api", private_key: "${file:key.txt}"}
+`)})
+	if got, want := c.State, "sqlite:"+filepath.Join(dir, "data", "main.db"); got != want {
+		t.Errorf("state: got %q, want %q", got, want)
+	}
+	if got, want := c.StateDir, filepath.Join(dir, "data"); got != want {
+		t.Errorf("folder of the state: got %q, want %q", got, want)
+	}
+	if c.Timezone.String() != "Europe/London" {
+		t.Errorf("time zone: got %s", c.Timezone)
+	}
+	want := []config.AccountConfig{
+		{
+			Name: "desk", System: "deskpsa",
+			Settings: map[string]string{"site": "https://psa.example.com/api"},
+			Secrets:  map[string]connectors.Secret{"private_key": connectors.NewSecret(planted)},
+			Discover: "0 6,18 * * *",
+			Pos:      diag.Pos{File: c.File, Line: 14, Column: 3},
+		},
+		{
+			Name: "shop", System: "cloudshop",
+			Settings: map[string]string{"tenant": "007", "account_type": "direct"},
+			Secrets: map[string]connectors.Secret{
+				"client_secret": connectors.NewSecret(planted),
+				"refresh_token": connectors.NewSecret(planted),
+			},
+			Discover: "@daily",
+			Mapping:  filepath.Join(dir, "my.yaml"),
+			Budget:   connectors.Budget{PerMinute: 60, Parallel: 2},
+			Pos:      diag.Pos{File: c.File, Line: 5, Column: 3},
+		},
+	}
+	if diff := cmp.Diff(want, c.Accounts, secretsByText); diff != "" {
+		t.Errorf("accounts (-want +got):\n%s", diff)
+	}
+	if a, ok := c.Account("shop"); !ok || a.System != "cloudshop" {
+		t.Errorf("account shop: got %v, %v", a, ok)
+	}
+	if _, ok := c.Account("other"); ok {
+		t.Error("found an account that is not there")
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", c, c.Accounts, c.Accounts); strings.Contains(shown, planted) {
+		t.Errorf("printing the configuration shows a secret: %s", shown)
+	}
+}
+
+var secretsByText = cmp.Comparer(func(a, b connectors.Secret) bool { return a.Reveal() == b.Reveal() })
+
+func TestAFlowThatSaysLittleIsCautious(t *testing.T) {
+	t.Parallel()
+	c, dir := load(t, txtar.File{Name: "flows/main.yaml", Data: []byte(`version: 1
+flow: main
+vendor: shop
+psa: desk
+contracts: {type: Cloud Services}
+lines: {fields: {quantity: {owner: both}}}
+`)})
+	want := engine.Flow{
+		Name: "main", File: filepath.Join(dir, "flows", "main.yaml"), Vendor: "shop", PSA: "desk",
+		Schedule: "*/5 * * * *", Mode: engine.ModePropose,
+		Customers: engine.CustomerRules{
+			Match:      []string{"link", "tenant_ids", "domains", "tax_id", "name"},
+			MissingPSA: engine.MissingPropose, MissingVendor: engine.MissingPropose,
+		},
+		Products:  engine.ProductRules{Match: []string{"link", "key"}, MissingPSA: engine.MissingPropose},
+		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose},
+		Lines: engine.LineRules{
+			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
+			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
+		},
+		Guards: plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow},
+	}
+	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("flows (-want +got):\n%s", diff)
+	}
+}
+
+func TestAFlowThatSaysEverything(t *testing.T) {
+	t.Parallel()
+	c, dir := load(t, txtar.File{Name: "flows/main.yaml", Data: []byte(`version: 1
+flow: main
+vendor: shop
+psa: desk
+schedule: "30 7 * * 1-5"
+mode: write
+customers:
+  match: [link, domains]
+  missing: {psa: create, vendor: ignore}
+  fields:
+    name: {owner: psa, put_back: true}
+products:
+  match: [link, sku+term+billing_cycle]
+  missing: {psa: create}
+contracts: {type: Cloud Services, per: customer, missing: {psa: create}}
+lines:
+  first: vendor
+  count: purchased
+  missing: {psa: create}
+  fields:
+    quantity: {owner: both, conflict: highest}
+    unit_cost: {owner: vendor}
+guards:
+  per_change: {increase: 25, cost: 500 GBP}
+  per_customer: {share: 100%, count: 20}
+  per_run: {cost: 0.01 GBP}
+  decrease: hold
+`)})
+	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
+	increase := model.NewQuantity(25)
+	want := engine.Flow{
+		Name: "main", File: filepath.Join(dir, "flows", "main.yaml"), Vendor: "shop", PSA: "desk",
+		Schedule: "30 7 * * 1-5", Mode: engine.ModeWrite,
+		Customers: engine.CustomerRules{
+			Match:      []string{"link", "domains"},
+			MissingPSA: engine.MissingCreate, MissingVendor: engine.MissingIgnore,
+			Fields: map[string]plan.FieldRule{"name": {Owner: plan.OwnerPSA, Conflict: plan.ConflictHold, PutBack: true}},
+		},
+		Products:  engine.ProductRules{Match: []string{"link", "sku+term+billing_cycle"}, MissingPSA: engine.MissingCreate},
+		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
+		Lines: engine.LineRules{
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate,
+			Fields: map[string]plan.FieldRule{
+				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
+				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},
+			},
+		},
+		Guards: plan.Guards{
+			PerChange:   plan.ChangeLimit{Increase: &increase, Cost: &cost},
+			PerCustomer: plan.GroupLimit{Share: 100, Count: 20},
+			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent},
+			Decrease:    plan.DecreaseHold,
+		},
+	}
+	got, ok := c.Flow("main")
+	if !ok {
+		t.Fatal("no flow main")
+	}
+	byText := cmp.Options{
+		cmp.Comparer(func(a, b model.Money) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b model.Quantity) bool { return a.String() == b.String() }),
+	}
+	if diff := cmp.Diff(want, got, byText); diff != "" {
+		t.Errorf("flow (-want +got):\n%s", diff)
+	}
+}
+
+func money(t *testing.T, text string) model.Money {
+	t.Helper()
+	m, err := model.ParseMoney(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestFlowsComeInFileOrderAndOnce(t *testing.T) {
+	t.Parallel()
+	flow := func(name string) []byte {
+		return []byte("version: 1\nflow: " + name + "\nvendor: shop\npsa: desk\ncontracts: {type: " + name +
+			"}\nlines: {fields: {quantity: {owner: both}}}\n")
+	}
+	source, err := txtar.ParseFile("testdata/good.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(source.Files[0].Data), "flows: [flows/*.yaml]", "flows: [flows/z.yaml, flows/*.yaml]", 1)
+	c, _ := load(t,
+		txtar.File{Name: "trueup.yaml", Data: []byte(text)},
+		txtar.File{Name: "flows/z.yaml", Data: flow("first-named")},
+		txtar.File{Name: "flows/b.yaml", Data: flow("second")},
+	)
+	var names []string
+	for _, f := range c.Flows {
+		names = append(names, f.Name)
+	}
+	if diff := cmp.Diff([]string{"second", "main", "first-named"}, names); diff != "" {
+		t.Errorf("flows (-want +got):\n%s", diff)
+	}
+}
+
+// Without a vault in hand, Load opens the one beside the state, and a token stored there is found by the next start.
+func TestTheVaultBesideTheState(t *testing.T) {
+	t.Parallel()
+	dir := lay(t, nil)
+	path := filepath.Join(dir, "trueup.yaml")
+	c, err := config.Load(path, systems(), env, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Vault.Put(t.Context(), "shop.refresh_token", connectors.NewSecret("rotated")); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(source), "${env:SHOP_SECRET}", "${env:SHOP_SECRET}\n      refresh_token: ${secret:shop.refresh_token}", 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err = config.Load(path, systems(), env, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop, _ := c.Account("shop")
+	if got := shop.Secrets["refresh_token"].Reveal(); got != "rotated" {
+		t.Errorf("refresh token: got %q, want the rotated one", got)
+	}
+}
+
+type brokenVault struct{}
+
+func (brokenVault) Get(context.Context, string) (connectors.Secret, bool, error) {
+	return connectors.Secret{}, false, errors.New("the disk is on fire")
+}
+func (brokenVault) Put(context.Context, string, connectors.Secret) error { return nil }
+
+func TestAVaultThatFailsIsNotAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	dir := lay(t, []txtar.File{{Name: "trueup.yaml", Data: []byte(`version: 1
+timezone: Europe/London
+accounts:
+  desk:
+    system: deskpsa
+    settings: {site: psa.example.com, private_key: "${secret:desk}"}
+`)}})
+	_, err := config.Load(filepath.Join(dir, "trueup.yaml"), systems(), env, brokenVault{})
+	if err == nil || !strings.Contains(err.Error(), "trueup.yaml:6:52: the vault cannot be used: the disk is on fire") {
+		t.Errorf("got %v; want the vault's own words and the place", err)
+	}
+}
+
+func TestAMissingFile(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(filepath.Join(t.TempDir(), "trueup.yaml"), systems(), env, vault.Memory())
+	if !diag.IsBadFile(err) || !strings.Contains(err.Error(), "no such file") || !strings.Contains(err.Error(), "trueup init") {
+		t.Errorf("got %v; want what is missing and what to do", err)
+	}
+}
+
+// FuzzLoad: whatever stands in the two files, Load answers with a configuration or with complaints about files.
+func FuzzLoad(f *testing.F) {
+	good, err := txtar.ParseFile("testdata/good.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Files[0].Data, good.Files[1].Data)
+	f.Add([]byte("version: 1\naccounts: {a: [}"), []byte("schedule: TZ=\n"))
+	f.Add([]byte("state: ${\ntimezone: [x]\naccounts: {? [a] : b}"), []byte("lines: {fields: {quantity: x}}"))
+	f.Fuzz(func(t *testing.T, main, flow []byte) {
+		dir := t.TempDir()
+		for name, data := range map[string][]byte{"trueup.yaml": main, "flow.yaml": flow} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := config.Load(filepath.Join(dir, "trueup.yaml"), systems(), env, vault.Memory())
+		if (c == nil) == (err == nil) {
+			t.Errorf("got %v and %v; want exactly one of them", c, err)
+		}
+		if err != nil && !diag.IsBadFile(err) {
+			t.Errorf("got %v; want complaints about a file", err)
+		}
+	})
+}

@@ -1,0 +1,357 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/internal/diag"
+	"github.com/trueup-sync/trueup/internal/strictyaml"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// What a flow does when its file does not say. New flows only propose, what differs at first sight waits for a person,
+// and the brakes are on.
+const (
+	defaultSchedule         = "*/5 * * * *"
+	defaultPerCustomerShare = 50 // percent
+	defaultPerRunShare      = 10 // percent
+)
+
+var (
+	customerMatches       = []string{"link", "tenant_ids", "domains", "tax_id", "name"}
+	defaultProductMatches = []string{"link", "key"}
+)
+
+// flowFile is a flow with the places that later complaints point at.
+type flowFile struct {
+	engine.Flow
+	name         diag.Pos
+	contractType diag.Pos
+}
+
+func (l *loader) readFlows(n *strictyaml.Node) {
+	for _, path := range l.flowPaths(n) {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			l.problems.Add(diag.Pos{File: path}, "", "the flow cannot be read: %s", osReason(err))
+			continue
+		}
+		if root := l.parse(path, source); root != nil {
+			l.readFlow(path, root)
+		}
+	}
+	for _, f := range l.flows {
+		l.config.Flows = append(l.config.Flows, f.Flow)
+	}
+}
+
+// flowPaths expands the patterns; a file named by two of them is read once.
+func (l *loader) flowPaths(n *strictyaml.Node) []string {
+	found := map[string]bool{}
+	for _, item := range n.List() {
+		pattern := item.Text()
+		if pattern == "" {
+			if item.IsScalar() {
+				item.Complain("name a file or a pattern like flows/*.yaml", "an empty text names no flow")
+			}
+			continue
+		}
+		paths, err := filepath.Glob(l.path(pattern))
+		switch {
+		case errors.Is(err, filepath.ErrBadPattern):
+			item.Complain("write it like flows/*.yaml", "%q is not a pattern", pattern)
+		case len(paths) == 0:
+			item.Complain("the path is relative to "+l.config.File, "no flow file matches %q", pattern)
+		}
+		for _, path := range paths {
+			found[path] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func (l *loader) readFlow(path string, root *strictyaml.Node) {
+	f := flowFile{Flow: engine.Flow{File: path, Schedule: defaultSchedule}}
+	m := root.Map()
+	if !root.IsMap() {
+		return // said by Map
+	}
+	l.version(m)
+	l.readFlowName(&f, m.Need("flow"))
+	f.Vendor = l.flowAccount(m.Need("vendor"), connectors.RoleVendor)
+	f.PSA = l.flowAccount(m.Need("psa"), connectors.RolePSA)
+	if s := m.Get("schedule"); s.Present() {
+		f.Schedule = schedule(s)
+	}
+	f.Mode = oneOf(m.Get("mode"), engine.ModePropose, engine.ModeObserve, engine.ModePropose, engine.ModeWrite)
+	f.Customers = readCustomers(m.Get("customers"))
+	f.Products = readProducts(m.Get("products"))
+	l.readContracts(&f, m.Need("contracts"))
+	f.Lines = readLines(m.Need("lines"))
+	f.Guards = readGuards(m.Get("guards"))
+	m.Close()
+	l.refuseRivals(f)
+	l.flows = append(l.flows, f)
+}
+
+func (l *loader) readFlowName(f *flowFile, n *strictyaml.Node) {
+	f.Name, f.name = n.Text(), n.Pos()
+	if !n.IsScalar() {
+		return
+	}
+	if !nameRule.MatchString(f.Name) {
+		n.Complain(nameHint, "%q is not a name for a flow", f.Name)
+		return
+	}
+	for _, other := range l.flows {
+		if other.Name == f.Name {
+			n.Complain("give one of them another name", "flow %q is there already; the first is at %s", f.Name, other.name)
+			return
+		}
+	}
+}
+
+// refuseRivals complains when another flow bills the same subscriptions on the same contracts: each would undo the other.
+func (l *loader) refuseRivals(f flowFile) {
+	if f.Vendor == "" || f.PSA == "" || f.Contracts.Type == "" {
+		return
+	}
+	for _, other := range l.flows {
+		if other.Vendor == f.Vendor && other.PSA == f.PSA && strings.EqualFold(other.Contracts.Type, f.Contracts.Type) {
+			l.problems.Add(f.contractType, "give one of them another contract type, or remove it",
+				"two flows claim the same lines: %q and %q (%s) both put %s on %q contracts of %s",
+				f.Name, other.Name, other.contractType, f.Vendor, f.Contracts.Type, f.PSA)
+			return
+		}
+	}
+}
+
+// flowAccount reads the name of an account that stands on the given side.
+func (l *loader) flowAccount(n *strictyaml.Node, role connectors.Role) string {
+	if !n.IsScalar() {
+		n.Text() // complains about the shape, if there is one
+		return ""
+	}
+	name := n.Text()
+	if len(l.accounts) == 0 {
+		return name // that there are no accounts is complaint enough
+	}
+	system, exists := l.accounts[name]
+	if !exists {
+		n.Complain(diag.DidYouMean(name, slices.Collect(maps.Keys(l.accounts))), "no account %q in %s", name, l.config.File)
+		return ""
+	}
+	if d, known := l.systems[system]; known && d.Role != role {
+		n.Complain("name an account of the other side", "account %q is a %s (%s), not a %s", name, roleWord(d.Role), system, roleWord(role))
+		return ""
+	}
+	return name
+}
+
+func roleWord(r connectors.Role) string {
+	if r == connectors.RolePSA {
+		return "PSA"
+	}
+	return string(r)
+}
+
+func readCustomers(n *strictyaml.Node) engine.CustomerRules {
+	m := n.Map()
+	rules := engine.CustomerRules{Match: slices.Clone(customerMatches)}
+	if w := m.Get("match"); w.Present() {
+		rules.Match = words(w, func(item *strictyaml.Node, word string) {
+			if !slices.Contains(customerMatches, word) {
+				item.Complain(diag.DidYouMean(word, customerMatches), "customers cannot be matched by %q", word)
+			}
+		})
+	}
+	missing := m.Get("missing").Map()
+	rules.MissingPSA, rules.MissingVendor = readMissing(missing.Get("psa")), readMissing(missing.Get("vendor"))
+	missing.Close()
+	table, _ := model.TableOf(model.KindCustomer)
+	rules.Fields = readFields(m.Get("fields"), "customer", table)
+	m.Close()
+	return rules
+}
+
+func readProducts(n *strictyaml.Node) engine.ProductRules {
+	table, _ := model.TableOf(model.KindProduct)
+	known := []string{"link"}
+	for _, f := range table.Fields {
+		if f.Type == model.TypeText {
+			known = append(known, f.Name)
+		}
+	}
+	m := n.Map()
+	rules := engine.ProductRules{Match: slices.Clone(defaultProductMatches)}
+	if w := m.Get("match"); w.Present() {
+		rules.Match = words(w, func(item *strictyaml.Node, word string) {
+			if word == "link" {
+				return
+			}
+			for name := range strings.SplitSeq(word, "+") {
+				if name == "link" || !slices.Contains(known, name) {
+					item.Complain(diag.DidYouMean(name, known), "products cannot be matched by %q", name)
+				}
+			}
+		})
+	}
+	rules.MissingPSA = readMissingPSA(m)
+	m.Close()
+	return rules
+}
+
+func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
+	m := n.Map()
+	t := m.Need("type")
+	f.Contracts.Type, f.contractType = strings.TrimSpace(t.Text()), t.Pos()
+	if t.IsScalar() && f.Contracts.Type == "" {
+		t.Complain("write the name of a contract type as the PSA shows it", "the contract type is empty")
+	}
+	if per := m.Get("per"); per.IsScalar() && per.Text() != "customer" {
+		per.Complain("write per: customer, or remove the line", "contracts per %q are not offered by this trueup", per.Text())
+	} else {
+		per.Text() // complains about the shape, if there is one
+	}
+	f.Contracts.MissingPSA = readMissingPSA(m)
+	m.Close()
+}
+
+func readLines(n *strictyaml.Node) engine.LineRules {
+	m := n.Map()
+	rules := engine.LineRules{First: oneOf(m.Get("first"), plan.FirstHold, plan.FirstVendor, plan.FirstPSA, plan.FirstHold)}
+	if count := m.Get("count"); count.IsScalar() && count.Text() != "purchased" {
+		count.Complain("write count: purchased, or remove the line", "counting %q is not offered by this trueup", count.Text())
+	} else {
+		count.Text() // complains about the shape, if there is one
+	}
+	rules.MissingPSA = readMissingPSA(m)
+	fields := m.Need("fields")
+	rules.Fields = readFields(fields, "line", lineFields())
+	if fields.IsMap() && len(rules.Fields) == 0 {
+		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
+	}
+	m.Close()
+	return rules
+}
+
+// lineFields are the fields of a line that a subscription has too, under the same name, so that one can follow the other.
+// Fields that only hold an id are the engine's own business.
+func lineFields() model.Table {
+	line, _ := model.TableOf(model.KindLine)
+	subscription, _ := model.TableOf(model.KindSubscription)
+	line.Fields = slices.DeleteFunc(slices.Clone(line.Fields), func(f model.Field) bool {
+		_, shared := subscription.Field(f.Name)
+		return !shared || f.Ref != ""
+	})
+	return line
+}
+
+// readFields reads who owns which field.
+func readFields(n *strictyaml.Node, noun string, table model.Table) map[string]plan.FieldRule {
+	rules := map[string]plan.FieldRule{}
+	n.Map().Each(func(key, value *strictyaml.Node) {
+		field, ok := table.Field(key.Text())
+		if !ok {
+			key.Complain(diag.DidYouMean(key.Text(), table.Names()), "no field %q of a %s can follow the other side", key.Text(), noun)
+			field.Type = model.TypeQuantity // the rule itself is still checked, with every word allowed
+		}
+		rules[key.Text()] = readFieldRule(value, field)
+	})
+	return rules
+}
+
+func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
+	m := n.Map()
+	rule := plan.FieldRule{Owner: oneOf(m.Need("owner"), "", plan.OwnerVendor, plan.OwnerPSA, plan.OwnerBoth)}
+	conflict := m.Get("conflict")
+	rule.Conflict = oneOf(conflict, plan.ConflictHold, plan.ConflictHold, plan.ConflictVendor, plan.ConflictPSA, plan.ConflictHighest, plan.ConflictLowest)
+	putBack := m.Get("put_back")
+	rule.PutBack = putBack.Bool()
+	m.Close()
+	ordered := field.Type == model.TypeQuantity || field.Type == model.TypeMoney
+	switch {
+	case conflict.Present() && (rule.Owner == plan.OwnerVendor || rule.Owner == plan.OwnerPSA):
+		conflict.Complain("remove it, or write owner: both", "only a field that both sides own can be in conflict")
+	case !ordered && (rule.Conflict == plan.ConflictHighest || rule.Conflict == plan.ConflictLowest):
+		conflict.Complain("write hold, vendor or psa", "%s is not a number, so it has no %s", field.Name, rule.Conflict)
+	}
+	if rule.PutBack && rule.Owner == plan.OwnerBoth {
+		putBack.Complain("remove it, or name one owner", "a field that both sides own has no foreign edits to put back")
+	}
+	return rule
+}
+
+func readGuards(n *strictyaml.Node) plan.Guards {
+	m := n.Map()
+	var g plan.Guards
+	change := m.Get("per_change").Map()
+	g.PerChange.Increase, g.PerChange.Cost = quantity(change.Get("increase")), money(change.Get("cost"))
+	change.Close()
+	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
+	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
+	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	m.Close()
+	return g
+}
+
+func readGroupLimit(n *strictyaml.Node, share int) plan.GroupLimit {
+	m := n.Map()
+	limit := plan.GroupLimit{Share: share}
+	if s := m.Get("share"); s.Present() {
+		limit.Share = percent(s)
+	}
+	limit.Count, limit.Cost = atLeastOne(m.Get("count")), money(m.Get("cost"))
+	m.Close()
+	return limit
+}
+
+// readMissingPSA reads "missing: {psa: word}" where only the PSA side can lack something.
+func readMissingPSA(m *strictyaml.Map) engine.Missing {
+	missing := m.Get("missing").Map()
+	defer missing.Close()
+	return readMissing(missing.Get("psa"))
+}
+
+func readMissing(n *strictyaml.Node) engine.Missing {
+	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingCreate, engine.MissingIgnore)
+}
+
+// oneOf is strictyaml's OneOf for the engine's words, with a default for an absent key.
+func oneOf[T ~string](n *strictyaml.Node, absent T, allowed ...T) T {
+	if !n.Present() {
+		return absent
+	}
+	texts := make([]string, len(allowed))
+	for i, a := range allowed {
+		texts[i] = string(a)
+	}
+	return T(n.OneOf(texts...))
+}
+
+// words reads a list of different words and shows each to check.
+func words(n *strictyaml.Node, check func(item *strictyaml.Node, word string)) []string {
+	var list []string
+	for _, item := range n.List() {
+		word := item.Text()
+		switch {
+		case !item.IsScalar():
+		case slices.Contains(list, word):
+			item.Complain("remove one of them", "%q is in the list twice", word)
+		default:
+			check(item, word)
+			list = append(list, word)
+		}
+	}
+	if n.IsList() && len(n.List()) == 0 {
+		n.Complain("name at least one, or remove the line for the default", "the list is empty")
+	}
+	return list
+}
