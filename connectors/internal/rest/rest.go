@@ -18,6 +18,9 @@
 // Retry-After, makes the whole client wait, because rejected calls count too. A wait longer than MaxRetryAfter is
 // returned as an error with RetryAfter instead of being slept; until it is over, nothing is sent.
 //
+// Signing in. Authorize sets the credentials of each attempt, usually from a Token, which fetches, caches and rotates; its
+// Fetch needs a second Client, without Authorize.
+//
 // What is said. Errors name the operation, the record and the account, never a query or a body in full; logs hold method,
 // path, status, duration and attempt. Options.Secrets, their encoded forms and the Authorization header are cut out of both.
 package rest
