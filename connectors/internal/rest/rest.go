@@ -46,13 +46,13 @@ import (
 
 // Options describe one account's connection.
 type Options struct {
-	Account, System string       // for errors and logs
-	BaseURL         string       // scheme, host and an optional prefix, without a slash at the end
-	HTTP            *http.Client // nil for a transport of its own; its Timeout, or 2 minutes, bounds one attempt
-	PerMinute       int          // requests sent in any minute; 0 for no limit
-	Parallel        int          // requests in flight; 0 for no limit
-	Log             *zap.Logger  // nil for none
-	Now             func() time.Time
+	Account, System string           // for errors and logs
+	BaseURL         string           // scheme, host and an optional prefix, without a slash at the end
+	HTTP            *http.Client     // nil for a shared default; its Timeout, or 2 minutes, bounds one attempt
+	PerMinute       int              // requests sent in any minute; 0 for no limit
+	Parallel        int              // requests in flight; 0 for no limit
+	Log             *zap.Logger      // nil for none
+	Now             func() time.Time // reads the dates in Retry-After; nil for time.Now
 
 	MaxBody       int64         // bytes of a reply after decompression; default 32 MiB
 	MaxRetryAfter time.Duration // the longest wait the system may ask for that is slept; default 2 minutes
