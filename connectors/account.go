@@ -10,14 +10,25 @@ import (
 	"go.uber.org/zap"
 )
 
-// Secret is a text that never shows itself: it prints as <secret> and refuses to be marshalled.
-type Secret struct{ text string }
+// Secret is a text that never shows itself: it prints as <secret> and refuses to be marshalled. The text stands behind a
+// pointer because fmt does not ask Format of unexported fields: a printed struct that holds a Secret shows an address.
+type Secret struct{ text *string }
 
-// NewSecret wraps a secret text.
-func NewSecret(s string) Secret { return Secret{s} }
+// NewSecret wraps a secret text; the empty text is the zero Secret.
+func NewSecret(s string) Secret {
+	if s == "" {
+		return Secret{}
+	}
+	return Secret{&s}
+}
 
 // Reveal gives the text to the one place that sends it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // Format prints <secret> for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
