@@ -1,2 +1,170 @@
-// Package engine runs the cycle.
+// Package engine runs the cycle: read both accounts, translate their records into the model, link what is the same thing,
+// plan, guard, apply through the journal, and tell. Run is that sentence.
+//
+// It knows no vendor, no SQL and no YAML. What it needs from a system it asks through the contract in connectors; what it
+// must remember it keeps in the store; what to do it leaves to engine/plan, and how to do it safely to engine/apply.
+//
+// Memory stays flat however many subscriptions there are: customers, products and contracts are indexed, subscriptions and
+// lines are looked at one customer at a time, and only what is to be done is kept.
 package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/apply"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// Engine is what a run needs besides its flow.
+type Engine struct {
+	Store    *state.Store
+	Accounts map[string]*apply.Account
+	Log      *zap.Logger
+	Now      func() time.Time
+	Location *time.Location // the time zone in which a moment becomes a billing day
+	Workers  int            // writes in flight, at most; 0 means 8
+	Progress func(Progress) // told while a run goes on; may be nil
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Run   string
+	Step  string // "reading microsoft subscription", "planning", "applying"
+	Done  int
+	Total int // 0 when not known yet
+}
+
+// Options say what one run may do.
+type Options struct {
+	Trigger state.Trigger
+	Apply   bool   // write what the guards let through
+	Digest  string // with Apply: only if the plan has this digest
+	Sweep   bool   // read everything anew instead of what changed
+	Offline bool   // read nothing: plan from the store
+}
+
+// Result is what a run came to.
+type Result struct {
+	Run     state.Run
+	Plan    plan.Plan
+	Digest  string
+	Outcome apply.Outcome
+}
+
+// ErrMoved is returned when the plan is not the one that was reviewed.
+var ErrMoved = errors.New("the world moved since this plan was made")
+
+// ErrStopped is the cause of a context that a person stopped.
+var ErrStopped = errors.New("stopped on request")
+
+// Run executes a flow once: read, translate, link, plan, guard, apply, tell.
+func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, error) {
+	run, ctx, err := e.begin(ctx, state.RunFlow, flow.Name, opts.Trigger)
+	if err != nil {
+		return Result{Run: run.Run}, err
+	}
+	result := Result{}
+	err = func() error {
+		sides, err := e.read(ctx, run, flow, opts)
+		if err != nil {
+			return err
+		}
+		if err := e.recover(ctx, run, flow); err != nil {
+			return err
+		}
+		world, err := e.translate(ctx, flow, sides)
+		if err != nil {
+			return err
+		}
+		proposed, err := e.plan(ctx, run, world, opts.Apply)
+		if err != nil {
+			return err
+		}
+		result.Plan = plan.Guard(proposed, flow.Guards, world.extent)
+		result.Digest = result.Plan.Digest()
+		if err := e.keepPlan(ctx, run, result); err != nil {
+			return err
+		}
+		if opts.Apply {
+			if err := mayApply(flow, opts, result); err != nil {
+				return err
+			}
+			if result.Outcome, err = e.apply(ctx, run, flow, result); err != nil {
+				return err
+			}
+		}
+		return e.tell(ctx, run, flow, &result)
+	}()
+	result.Run = run.finish(err, result)
+	return result, err
+}
+
+// mayApply refuses a plan that nobody reviewed, unless the flow writes on its own.
+func mayApply(flow Flow, opts Options, result Result) error {
+	switch {
+	case flow.Mode == ModeObserve:
+		return fmt.Errorf("flow %s only observes; set mode: propose or mode: write in %s", flow.Name, flow.File)
+	case opts.Digest != "" && opts.Digest != result.Digest:
+		return fmt.Errorf("%w: plan %s was reviewed, the plan is now %s; review it with trueup plan, then apply that digest", ErrMoved, opts.Digest, result.Digest)
+	case opts.Digest == "" && flow.Mode != ModeWrite:
+		return fmt.Errorf("flow %s proposes only; apply a reviewed plan with trueup apply DIGEST, or set mode: write in %s", flow.Name, flow.File)
+	}
+	return nil
+}
+
+// sides are the two accounts of a flow and what was read of them.
+type sides struct {
+	vendor, psa *reading
+}
+
+func (e *Engine) account(name string) (*apply.Account, error) {
+	a, ok := e.Accounts[name]
+	if !ok {
+		return nil, fmt.Errorf("no account %q is configured", name)
+	}
+	return a, nil
+}
+
+// today is the billing day now.
+func (e *Engine) today() model.Day { return model.DayOf(e.Now().In(e.Location)) }
+
+func (e *Engine) tellProgress(p Progress) {
+	if e.Progress != nil {
+		e.Progress(p)
+	}
+}
+
+// recover looks at writes of earlier runs whose outcome is not known.
+func (e *Engine) recover(ctx context.Context, run *activeRun, flow Flow) error {
+	return e.applier(run, flow, "").Recover(ctx)
+}
+
+// apply writes what the plan says, through the journal.
+func (e *Engine) apply(ctx context.Context, run *activeRun, flow Flow, result Result) (apply.Outcome, error) {
+	applier := e.applier(run, flow, result.Digest)
+	total := len(result.Plan.Changes)
+	applier.Progress = func(done int) {
+		e.tellProgress(Progress{Run: run.ID, Step: "applying", Done: done, Total: total})
+		run.count("applied", done)
+	}
+	return applier.Apply(ctx, result.Plan.Changes)
+}
+
+func (e *Engine) applier(run *activeRun, flow Flow, digest string) *apply.Applier {
+	workers := e.Workers
+	if workers == 0 {
+		workers = 8
+	}
+	return &apply.Applier{Store: e.Store, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: workers}
+}
+
+// classOf says whether a failure is worth going on after.
+func isFatal(err error) bool { return connectors.ClassOf(err) == connectors.ClassAuth }

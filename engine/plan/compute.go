@@ -71,6 +71,12 @@ type verdict struct {
 // decide is the table in the package comment, then ownership.
 func decide(rule FieldRule, first First, vendor, psa cell) verdict {
 	agree := vendor.now == psa.now || vendor.asOther == psa.now || psa.asOther == vendor.now
+	if rule.Keep {
+		if agree {
+			return verdict{}
+		}
+		return verdict{write: PSA, reason: KeepID}
+	}
 	if !vendor.remembered() || !psa.remembered() {
 		switch {
 		case agree:
@@ -165,16 +171,19 @@ func Compute(in Input) Plan {
 
 func computePair(p *Plan, in Input, pair Pair) {
 	toPSA, toVendor := newChange(in.Flow, pair, PSA), newChange(in.Flow, pair, Vendor)
+	// What is not settled below (held, or written and read back later) keeps its old memory.
 	settled := Memory{Pair: pair.Ref, Label: pair.Label, Vendor: model.Fields{}, PSA: model.Fields{}}
+	maps.Copy(settled.Vendor, pair.Vendor.Memory)
+	maps.Copy(settled.PSA, pair.PSA.Memory)
 	quiet := true
 	for _, field := range slices.Sorted(maps.Keys(pair.Rules)) {
 		rule := pair.Rules[field]
 		vendor, psa := pair.Vendor.cell(field), pair.PSA.cell(field)
-		if rule.Owner == OwnerPSA && !pair.Vendor.Writable[field] {
-			continue // the PSA decides and the vendor has nowhere to put it: there is nothing to compare
+		if rule.Owner == OwnerPSA && !pair.Vendor.Writable[field] || rule.Keep && !pair.PSA.Writable[field] {
+			continue // the owner decides and the other side has nowhere to put it: there is nothing to compare
 		}
 		if !vendor.now.Known() || !psa.now.Known() {
-			if vendor.now.Known() != psa.now.Known() {
+			if !rule.Keep && vendor.now.Known() != psa.now.Known() {
 				quiet = false
 			}
 			continue

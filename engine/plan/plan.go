@@ -78,11 +78,13 @@ type Change struct {
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
 type PairRef struct {
-	Kind   model.Kind `json:"kind,omitempty"`
-	Link   string     `json:"link,omitempty"` // kept link; "" for a new pair
-	Vendor Ref        `json:"vendor,omitzero"`
-	PSA    Ref        `json:"psa,omitzero"`
-	How    string     `json:"how,omitempty"` // evidence for a new pair
+	Kind          model.Kind `json:"kind,omitempty"`
+	Link          string     `json:"link,omitempty"` // kept link; "" for a new pair
+	VendorAccount string     `json:"vendor_account,omitempty"`
+	Vendor        Ref        `json:"vendor,omitzero"`
+	PSAAccount    string     `json:"psa_account,omitempty"`
+	PSA           Ref        `json:"psa,omitzero"`
+	How           string     `json:"how,omitempty"` // evidence for the pair
 }
 
 // FieldChange keeps old and new together.

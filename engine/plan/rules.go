@@ -36,6 +36,7 @@ type FieldRule struct {
 	Owner    Owner
 	Conflict Conflict
 	PutBack  bool // a foreign edit of an owned field is overwritten instead of only reported
+	Keep     bool // an id kept on the PSA side so that a lost link can be rebuilt: always put back, never held
 }
 
 // Guards are the limits a plan must stay within. A nil or zero limit does not apply.

@@ -1,0 +1,102 @@
+package apply
+
+import (
+	"slices"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/mapping"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// Account is one configured connection with the mapping that translates it.
+type Account struct {
+	Name      string
+	Connector connectors.Connector
+	Mapping   *mapping.Mapping
+}
+
+// Descriptor is the connector's.
+func (a *Account) Descriptor() connectors.Descriptor { return a.Connector.Descriptor() }
+
+// HasFeed reports whether the account can tell what changed.
+func (a *Account) HasFeed() bool {
+	_, ok := a.Connector.(connectors.ChangeFeed)
+	return ok
+}
+
+// MappedKinds are the native kinds that some noun is made from, parents before children.
+func (a *Account) MappedKinds() []string { return a.KindsOf(a.Mapping.Kinds()...) }
+
+// KindsOf are the native kinds of the given nouns, each once, parents before children, with the parents they live under.
+func (a *Account) KindsOf(nouns ...model.Kind) []string {
+	wanted := map[string]bool{}
+	for _, noun := range nouns {
+		name, _ := a.Mapping.NativeKind(noun)
+		for name != "" && !wanted[name] {
+			wanted[name] = true
+			kind, _ := a.Descriptor().Kind(name)
+			name = kind.Parent
+		}
+	}
+	return slices.DeleteFunc(a.Descriptor().KindNames(), func(name string) bool { return !wanted[name] })
+}
+
+// NativeKind describes the native kind of a noun; ok is false when the mapping has none.
+func (a *Account) NativeKind(noun model.Kind) (connectors.Kind, bool) {
+	name, ok := a.Mapping.NativeKind(noun)
+	if !ok {
+		return connectors.Kind{}, false
+	}
+	return a.Descriptor().Kind(name)
+}
+
+// Writable reports whether trueup can change a field of an existing record.
+func (a *Account) Writable(noun model.Kind, field string) bool {
+	kind, ok := a.NativeKind(noun)
+	if !ok || !kind.Can(connectors.AbilityChange) || !a.Mapping.Writable(noun, field) {
+		return false
+	}
+	native, ok := kind.Field(a.Mapping.NativeField(noun, field))
+	return ok && native.Writable
+}
+
+// Can reports whether records of a noun have an ability.
+func (a *Account) Can(noun model.Kind, ability connectors.Ability) bool {
+	kind, ok := a.NativeKind(noun)
+	return ok && kind.Can(ability)
+}
+
+// Canonical is what the account's system will make of a value.
+func (a *Account) Canonical(noun model.Kind, field string, v model.Value) model.Value {
+	canonicalizer, ok := a.Connector.(connectors.Canonicalizer)
+	if !ok {
+		return v
+	}
+	kind, _ := a.Mapping.NativeKind(noun)
+	return a.Mapping.AsWritten(noun, field, v, func(native string, v model.Value) model.Value {
+		return canonicalizer.Canonical(kind, native, v)
+	})
+}
+
+// edits turns field changes into native edits.
+func (a *Account) edits(noun model.Kind, fields map[string]edit) (map[string]connectors.Edit, error) {
+	edits := map[string]connectors.Edit{}
+	for field, e := range fields {
+		to, err := a.Mapping.ToNative(noun, model.Fields{field: e.to})
+		if err != nil {
+			return nil, err
+		}
+		from := model.Fields{}
+		if e.from.Known() {
+			if from, err = a.Mapping.ToNative(noun, model.Fields{field: e.from}); err != nil {
+				return nil, err
+			}
+		}
+		for native, v := range to {
+			edits[native] = connectors.Edit{From: from[native], To: v}
+		}
+	}
+	return edits, nil
+}
+
+type edit struct{ from, to model.Value }

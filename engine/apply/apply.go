@@ -1,0 +1,393 @@
+// Package apply writes what a plan says, once.
+//
+// Each change is an intent in the journal. The intent is committed before the call; the outcome, the link and what both
+// sides look like now are committed together after it. A reply that was lost leaves the intent unknown: nothing more is
+// written to that record until Recover has looked at the other side. Snapshots come from what the system answered, never
+// from what was sent, because systems round, trim and re-case.
+//
+// Things come to exist in dependency order (customer, contract, product, line); within one kind customers are worked on in
+// parallel and one customer's changes in order. Being told to stop finishes the writes in flight and starts no more.
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// Applier writes the changes of one run.
+type Applier struct {
+	Store    *state.Store
+	Accounts map[string]*Account
+	Log      *zap.Logger
+	Flow     string
+	Run      string
+	Digest   string
+	Workers  int
+	Progress func(done int) // changes dealt with so far; may be nil
+
+	mu      sync.Mutex
+	created map[string]string // change id -> native id of what it created
+	refused map[string]error  // accounts that refused our credentials: nothing more is sent to them
+	outcome Outcome
+	dealt   int
+}
+
+// Outcome is what became of the changes.
+type Outcome struct {
+	Done     int
+	Failed   int
+	Unknown  int
+	Skipped  int // not tried: something they need failed, the account refused us, or the run was stopped
+	Failures []Failure
+}
+
+// Failure is a change that was not done, or whose outcome is not known.
+type Failure struct {
+	Change plan.Change
+	Class  connectors.Class
+	Err    error
+}
+
+// callTimeout bounds a write in flight, so that being told to stop ends.
+const callTimeout = 2 * time.Minute
+
+// Apply writes the changes. Its error means that the journal could not be kept or the run was stopped; a change that fails is
+// counted in the outcome and the others go on.
+func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, error) {
+	a.created, a.refused = map[string]string{}, map[string]error{}
+	for len(changes) > 0 {
+		kind := changes[0].Target.Kind
+		n := slices.IndexFunc(changes, func(c plan.Change) bool { return c.Target.Kind != kind })
+		if n < 0 {
+			n = len(changes)
+		}
+		if err := a.phase(ctx, changes[:n]); err != nil {
+			return a.outcome, err
+		}
+		changes = changes[n:]
+	}
+	slices.SortFunc(a.outcome.Failures, func(x, y Failure) int { return compare(x.Change.ID, y.Change.ID) })
+	return a.outcome, nil
+}
+
+func compare(x, y string) int {
+	switch {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// phase writes changes of one kind: customers in parallel, each customer's changes in order.
+func (a *Applier) phase(ctx context.Context, changes []plan.Change) error {
+	var group errgroup.Group
+	group.SetLimit(max(a.Workers, 1))
+	for len(changes) > 0 {
+		n := slices.IndexFunc(changes, func(c plan.Change) bool { return c.Customer != changes[0].Customer })
+		if n < 0 {
+			n = len(changes)
+		}
+		mine := changes[:n]
+		changes = changes[n:]
+		group.Go(func() error {
+			for _, c := range mine {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := a.one(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// one writes one change through the journal.
+func (a *Applier) one(ctx context.Context, c plan.Change) error {
+	account, ok := a.Accounts[c.Account]
+	if !ok {
+		return fmt.Errorf("no account %q is configured", c.Account)
+	}
+	c, reason := a.resolve(c)
+	if reason == nil {
+		reason = a.refusal(c.Account)
+	}
+	if reason != nil {
+		a.record(c, Failure{c, connectors.ClassTransient, reason}, func(o *Outcome) { o.Skipped++ })
+		return nil
+	}
+	call, err := account.prepare(c)
+	if err != nil {
+		a.record(c, Failure{c, connectors.ClassInvalid, err}, func(o *Outcome) { o.Failed++ })
+		return nil
+	}
+	entry, err := a.intend(ctx, account, c)
+	if err != nil {
+		return err
+	}
+	// The write is carried to its end even when the run is told to stop: a write in flight must not become unknown for that.
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	rec, err := call(callCtx, entry.Intent)
+	return a.settle(context.WithoutCancel(ctx), account, c, entry, rec, err)
+}
+
+// resolve fills in the ids of what earlier changes of this run created.
+func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.Fields = slices.Clone(c.Fields)
+	for field, change := range c.Refs {
+		id, ok := a.created[change]
+		if !ok {
+			return c, fmt.Errorf("it needs change %s, which was not done", change)
+		}
+		c.Fields = append(c.Fields, plan.FieldChange{Field: field, To: model.Text(id), Reason: c.Reason})
+		if field == string(model.KindContract) && c.Target.Kind == model.KindLine {
+			c.Target.Parent = id
+		}
+	}
+	for _, change := range c.After {
+		if _, ok := a.created[change]; !ok {
+			return c, fmt.Errorf("it needs change %s, which was not done", change)
+		}
+	}
+	return c, nil
+}
+
+func (a *Applier) refusal(account string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.refused[account]; err != nil {
+		return fmt.Errorf("not tried: account %s refused us: %w", account, err)
+	}
+	return nil
+}
+
+// prepare turns a change into one call; what cannot be translated is refused before anything is written down.
+func (a *Account) prepare(c plan.Change) (func(ctx context.Context, key string) (connectors.Record, error), error) {
+	kind, ok := a.NativeKind(c.Target.Kind)
+	if !ok {
+		return nil, fmt.Errorf("the mapping of account %s has no %s", a.Name, c.Target.Kind)
+	}
+	ref := connectors.Ref{Kind: kind.Name, ID: c.Target.ID, Parent: c.Target.Parent}
+	switch c.Op {
+	case plan.OpCreate:
+		creator, ok := a.Connector.(connectors.Creator)
+		fields, err := a.Mapping.NativeCreate(c.Target.Kind, valuesOf(c))
+		if err != nil || !ok {
+			return nil, orCannot(err, a, "create", kind)
+		}
+		return func(ctx context.Context, key string) (connectors.Record, error) {
+			return creator.Create(ctx, connectors.CreateRequest{Kind: kind.Name, Parent: c.Target.Parent, Fields: fields, Key: key})
+		}, nil
+	case plan.OpEnd:
+		ender, ok := a.Connector.(connectors.Ender)
+		if !ok {
+			return nil, orCannot(nil, a, "end", kind)
+		}
+		return func(ctx context.Context, key string) (connectors.Record, error) {
+			return ender.End(ctx, connectors.EndRequest{Ref: ref, Last: c.Last, Key: key})
+		}, nil
+	}
+	changer, ok := a.Connector.(connectors.Changer)
+	wanted := map[string]edit{}
+	for _, f := range c.Fields {
+		wanted[f.Field] = edit{f.From, f.To}
+	}
+	edits, err := a.edits(c.Target.Kind, wanted)
+	if err != nil || !ok {
+		return nil, orCannot(err, a, "change", kind)
+	}
+	return func(ctx context.Context, key string) (connectors.Record, error) {
+		return changer.Change(ctx, connectors.ChangeRequest{Ref: ref, Edits: edits, Key: key})
+	}, nil
+}
+
+func orCannot(err error, a *Account, verb string, kind connectors.Kind) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("system %s of account %s cannot %s %s", a.Descriptor().System, a.Name, verb, kind.Name)
+}
+
+func valuesOf(c plan.Change) model.Fields {
+	values := model.Fields{}
+	for _, f := range c.Fields {
+		values[f.Field] = f.To
+	}
+	return values
+}
+
+// intend commits the intent before the call.
+func (a *Applier) intend(ctx context.Context, account *Account, c plan.Change) (state.Entry, error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return state.Entry{}, fmt.Errorf("write down change %s: %w", c.ID, err)
+	}
+	kind, _ := account.NativeKind(c.Target.Kind)
+	entry := state.Entry{Intent: uuid.NewString(), State: state.JournalIntended, Flow: a.Flow, Run: a.Run, Plan: a.Digest,
+		Link: LinkID(a.Flow, c.Pair), Account: account.Name, Op: string(c.Op),
+		Ref: connectors.Ref{Kind: kind.Name, ID: c.Target.ID, Parent: c.Target.Parent}, Body: body, Note: c.Label}
+	return entry, a.Store.Append(ctx, entry)
+}
+
+// settle commits what became of an intent.
+func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, entry state.Entry, rec connectors.Record, err error) error {
+	entry.Class = connectors.ClassOf(err)
+	switch {
+	case err == nil:
+		if err := a.done(ctx, account, c, entry, rec); err != nil {
+			return err
+		}
+		a.record(c, Failure{}, func(o *Outcome) { o.Done++ })
+		return nil
+	case entry.Class == connectors.ClassUnknown || errors.Is(err, context.DeadlineExceeded):
+		entry.State, entry.Class, entry.Note = state.JournalUnknown, connectors.ClassUnknown, err.Error()
+		a.record(c, Failure{c, entry.Class, err}, func(o *Outcome) { o.Unknown++ })
+	default:
+		entry.State, entry.Note = state.JournalFailed, err.Error()
+		if entry.Class == connectors.ClassAuth {
+			a.mu.Lock()
+			a.refused[account.Name] = err
+			a.mu.Unlock()
+		}
+		a.record(c, Failure{c, entry.Class, err}, func(o *Outcome) { o.Failed++ })
+	}
+	a.Log.Warn("change not done", zap.String("run", a.Run), zap.String("account", account.Name), zap.String("change", c.ID),
+		zap.String("class", string(entry.Class)), zap.Error(err))
+	return a.Store.Append(ctx, entry)
+}
+
+// done commits outcome, link and memory in one transaction, and keeps the record as it now stands.
+func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, entry state.Entry, rec connectors.Record) error {
+	if _, err := a.Store.UpsertRecords(ctx, account.Name, []connectors.Record{rec}, a.Run); err != nil {
+		return err
+	}
+	reply, err := json.Marshal(rec.Fields)
+	if err != nil {
+		return fmt.Errorf("write down the reply to change %s: %w", c.ID, err)
+	}
+	entry.State, entry.Reply, entry.Ref = state.JournalDone, string(reply), connectors.Ref{Kind: rec.Kind, ID: rec.ID, Parent: rec.Parent}
+	a.mu.Lock()
+	if a.created == nil {
+		a.created = map[string]string{}
+	}
+	a.created[c.ID] = rec.ID
+	a.mu.Unlock()
+	links, snapshots, err := a.memory(ctx, account, c, rec)
+	if err != nil {
+		return err
+	}
+	return a.Store.Settle(ctx, entry, snapshots, links)
+}
+
+// memory is the link a change settles, and both sides of it as they are now: the written side as it was read back, the other
+// as it was when the change was planned. Fields the change did not touch keep what was remembered of them.
+func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, rec connectors.Record) ([]state.Link, []state.Snapshot, error) {
+	if c.Pair.Kind == "" {
+		return nil, nil, nil // a product or a contract: found by its key, not by a link
+	}
+	pair := c.Pair
+	if c.Op == plan.OpCreate {
+		pair.PSA.ID, pair.PSA.Parent = rec.ID, rec.Parent
+	}
+	link, err := a.link(c, pair)
+	if err != nil || c.Op == plan.OpEnd {
+		return nil, nil, err
+	}
+	known, err := a.Store.Snapshots(ctx, []string{link.ID})
+	if err != nil {
+		return nil, nil, err
+	}
+	vendor, psa := overlay(known[link.ID].Vendor.Fields), overlay(known[link.ID].PSA.Fields)
+	written, other := psa, vendor
+	if c.Side == plan.Vendor {
+		written, other = vendor, psa
+	}
+	read, accepted, problems := account.Mapping.ToModel(c.Target.Kind, rec)
+	if accepted {
+		for _, f := range c.Fields {
+			if v := read.Fields[f.Field]; v.Known() {
+				written[f.Field], other[f.Field] = v, f.To
+			}
+		}
+	}
+	for _, p := range problems {
+		a.Log.Warn("what was read back cannot be understood", zap.String("run", a.Run), zap.String("problem", p.String()))
+	}
+	return []state.Link{link}, []state.Snapshot{
+		{Link: link.ID, Side: state.SideVendor, Fields: vendor, Run: a.Run},
+		{Link: link.ID, Side: state.SidePSA, Fields: psa, Run: a.Run},
+	}, nil
+}
+
+func overlay(f model.Fields) model.Fields {
+	if f == nil {
+		return model.Fields{}
+	}
+	return f.Clone()
+}
+
+// LinkID is the id of the link of a vendor record in a flow; it is the same however often the link is made anew.
+func LinkID(flow string, pair plan.PairRef) string {
+	if pair.Link != "" {
+		return pair.Link
+	}
+	if pair.Kind == "" {
+		return ""
+	}
+	return plan.ChangeID("link", flow, string(pair.Kind), pair.Vendor.Parent, pair.Vendor.ID)
+}
+
+// link builds the link of a pair from its refs; the two accounts are found by side.
+func (a *Applier) link(c plan.Change, pair plan.PairRef) (state.Link, error) {
+	return BuildLink(a.Flow, a.Accounts[c.Pair.VendorAccount], a.Accounts[c.Pair.PSAAccount], pair, c.Label)
+}
+
+// BuildLink is the kept form of a pair.
+func BuildLink(flow string, vendor, psa *Account, pair plan.PairRef, label string) (state.Link, error) {
+	if vendor == nil || psa == nil {
+		return state.Link{}, fmt.Errorf("the accounts of flow %s are not configured", flow)
+	}
+	vendorKind, _ := vendor.NativeKind(pair.Vendor.Kind)
+	psaKind, _ := psa.NativeKind(pair.PSA.Kind)
+	return state.Link{
+		ID: LinkID(flow, pair), Flow: flow, Kind: pair.Kind, Label: label, State: state.LinkActive, How: pair.How,
+		Vendor: state.End{Account: vendor.Name, Kind: vendorKind.Name, Parent: pair.Vendor.Parent, ID: pair.Vendor.ID},
+		PSA:    state.End{Account: psa.Name, Kind: psaKind.Name, Parent: pair.PSA.Parent, ID: pair.PSA.ID},
+	}, nil
+}
+
+// record counts an outcome.
+func (a *Applier) record(c plan.Change, failure Failure, count func(*Outcome)) {
+	a.mu.Lock()
+	count(&a.outcome)
+	if failure.Err != nil {
+		a.outcome.Failures = append(a.outcome.Failures, failure)
+	}
+	a.dealt++
+	dealt := a.dealt
+	a.mu.Unlock()
+	if a.Progress != nil {
+		a.Progress(dealt)
+	}
+}

@@ -1,0 +1,158 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// finding is what looking at the other side showed.
+type finding int
+
+const (
+	notSeen   finding = iota // could not look; the outcome stays unknown
+	happened                 // the write is there
+	notThere                 // the write is not there
+	movedOnto                // the record holds something else: neither before nor after
+)
+
+// identity names the fields that recognise a record we created.
+var identity = map[model.Kind][]string{
+	model.KindCustomer: {"tenant_ids"},
+	model.KindContract: {"customer", "type", "name"},
+	model.KindProduct:  {"key"},
+	model.KindLine:     {"subscription"},
+}
+
+// Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be
+// looked at stays open, and nothing is planned for that record meanwhile.
+func (a *Applier) Recover(ctx context.Context) error {
+	open, err := a.Store.OpenIntents(ctx, a.Flow)
+	if err != nil {
+		return err
+	}
+	for _, entry := range open {
+		if err := a.recoverOne(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
+	var c plan.Change
+	if err := json.Unmarshal(entry.Body, &c); err != nil {
+		return fmt.Errorf("read intent %s from the journal: %w", entry.Intent, err)
+	}
+	account, ok := a.Accounts[entry.Account]
+	if !ok {
+		return nil // the account is not configured any more; the intent waits for it
+	}
+	entry.Run = a.Run
+	rec, seen, note := account.look(ctx, entry, c)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.Log.Info("looked at an interrupted write", zap.String("run", a.Run), zap.String("intent", entry.Intent), zap.String("account", account.Name), zap.String("found", note))
+	entry.Note = note
+	switch seen {
+	case happened:
+		return a.done(ctx, account, c, entry, rec)
+	case notThere, movedOnto:
+		entry.State = state.JournalAbandoned
+		return a.Store.Append(ctx, entry)
+	}
+	entry.State, entry.Class = state.JournalUnknown, connectors.ClassUnknown
+	return a.Store.Append(ctx, entry)
+}
+
+// look asks the system what became of a write.
+func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change) (connectors.Record, finding, string) {
+	if c.Op == plan.OpCreate {
+		return a.lookForCreated(ctx, entry, c)
+	}
+	reader, ok := a.Connector.(connectors.Reader)
+	if !ok {
+		return connectors.Record{}, notSeen, "the system cannot be asked for one record"
+	}
+	rec, err := reader.Read(ctx, entry.Ref)
+	if connectors.ClassOf(err) == connectors.ClassMissing {
+		return rec, notThere, "looked: the record is gone"
+	}
+	if err != nil {
+		return rec, notSeen, "could not look: " + err.Error()
+	}
+	read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec)
+	if !accepted {
+		return rec, movedOnto, "looked: the record is not one that is mapped any more"
+	}
+	if c.Op == plan.OpEnd {
+		if end, ok := read.Fields["end"].Day(); ok && end == c.Last {
+			return rec, happened, "looked: it ends on " + c.Last.String()
+		}
+		return rec, notThere, "looked: it was not ended"
+	}
+	after, before := true, true
+	var shown []string
+	for _, f := range c.Fields {
+		now := read.Fields[f.Field]
+		after = after && (now == f.To || now == a.Canonical(c.Target.Kind, f.Field, f.To))
+		before = before && now == f.From
+		shown = append(shown, f.Field+" is "+now.String())
+	}
+	text := "looked: " + strings.Join(shown, ", ")
+	switch {
+	case after:
+		return rec, happened, text
+	case before:
+		return rec, notThere, text
+	}
+	return rec, movedOnto, text + ", neither before nor after; the next plan decides"
+}
+
+// lookForCreated searches for the record by the ids written into it.
+func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.Change) (connectors.Record, finding, string) {
+	lister, ok := a.Connector.(connectors.Lister)
+	if !ok {
+		return connectors.Record{}, notSeen, "the system cannot be searched"
+	}
+	request := connectors.ListRequest{Kind: entry.Ref.Kind}
+	if entry.Ref.Parent != "" {
+		request.Parents = []string{entry.Ref.Parent}
+	}
+	wanted := valuesOf(c)
+	var found []connectors.Record
+	listing, err := lister.List(ctx, request, func(rec connectors.Record) error {
+		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(c.Target.Kind, read.Fields, wanted) {
+			found = append(found, rec)
+		}
+		return nil
+	})
+	switch {
+	case len(found) > 0:
+		return found[0], happened, fmt.Sprintf("looked: found as %s", found[0].ID)
+	case err != nil:
+		return connectors.Record{}, notSeen, "could not look: " + err.Error()
+	case !listing.Complete():
+		return connectors.Record{}, notSeen, "could not look everywhere: " + listing.Gaps[0].Reason
+	}
+	return connectors.Record{}, notThere, "looked: it was not created"
+}
+
+func sameThing(kind model.Kind, read, wanted model.Fields) bool {
+	fields := identity[kind]
+	for _, field := range fields {
+		if wanted[field].Blank() || !strings.EqualFold(read[field].String(), wanted[field].String()) {
+			return false
+		}
+	}
+	return len(fields) > 0
+}

@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// creations plans what must come to exist for subscriptions that no line bills: the line, and the product and contract it
+// needs. A product is created once however many lines need it; what is missing and may not be created is one finding.
+type creations struct {
+	*world
+	plan     *plan.Plan
+	products map[string]string // product key -> change that creates it
+	planned  map[string]bool   // contracts planned already, by change
+}
+
+// line plans a new line for a subscription, or holds it and says what is in the way.
+func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
+	p.Counts.Pairs++
+	if c.flow.Lines.MissingPSA == MissingIgnore {
+		p.Counts.NotBilled++
+		return
+	}
+	product := c.vendorProducts[sub.Text("product")]
+	pair := plan.PairRef{Kind: model.KindLine, How: "created", VendorAccount: c.vendor.Name, PSAAccount: c.psa.Name,
+		Vendor: plan.Ref{Kind: model.KindSubscription, ID: sub.ID, Parent: sub.tenant}, PSA: plan.Ref{Kind: model.KindLine}}
+	change := plan.Change{Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindLine}, Label: lineLabel(sub),
+		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: plan.NewAtVendor}
+	change.ID = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindLine), sub.tenant, sub.ID)
+
+	set := func(field string, v model.Value) {
+		if v.Known() && !v.Blank() {
+			change.Fields = append(change.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
+		}
+	}
+	values := vendorFields(sub, product)
+	for _, field := range []string{"subscription", "quantity", "unit_cost", "unit_price", "description"} {
+		set(field, values[field])
+	}
+	set("start", model.DayValue(c.firstBilled(sub)))
+	change.Effect = priceOf(values)
+
+	hold := func(reason plan.Reason, detail, next string) {
+		p.Held = append(p.Held, plan.Held{Change: change, Reason: reason, Detail: detail, Next: next})
+	}
+	if sub.broken {
+		p.Counts.NotCompared++
+		return
+	}
+	if c.inFlight[plan.ChangeID("link", c.flow.Name, string(model.KindLine), sub.tenant, sub.ID)] {
+		hold(plan.InFlight, "creating this line was interrupted and its outcome has not been seen", "it is looked for before the next run")
+		return
+	}
+	if !c.readWhole(g) {
+		hold(plan.Incomplete, "the customer's contract lines were not all read, so it may have a line already", "find out why the read was incomplete (trueup status), then run again")
+		return
+	}
+	if _, priced := values["unit_cost"]; !priced {
+		hold(plan.NoPrice, fmt.Sprintf("%s lists no price for %s", c.vendor.Name, sub.Text("product")), "create the line by hand and write "+sub.ID+" into it, or wait for the price list")
+		return
+	}
+	if c.flow.Lines.MissingPSA == MissingPropose {
+		hold(plan.NewAtVendor, "the flow only proposes new lines", "create it by hand, or set lines.missing: {psa: create} in the flow")
+		return
+	}
+	if reason, detail, next := c.product(g, sub, product, set, &change, p); reason != "" {
+		hold(reason, detail, next)
+		return
+	}
+	if reason, detail, next := c.contract(g, set, &change, p); reason != "" {
+		hold(reason, detail, next)
+		return
+	}
+	p.Changes = append(p.Changes, change)
+}
+
+// readWhole reports that every place where the group's lines could stand was read.
+func (c *creations) readWhole(g *group) bool {
+	contractKind, _ := c.psa.NativeKind(model.KindContract)
+	lineKind, _ := c.psa.NativeKind(model.KindLine)
+	if !c.psa.complete(contractKind.Name, "") || !c.psa.complete(lineKind.Name, "") {
+		return false
+	}
+	for _, contract := range c.contracts[g.psa.ID] {
+		if !c.psa.complete(lineKind.Name, contract.ID) {
+			return false
+		}
+	}
+	return true
+}
+
+// firstBilled is the first day of the current term, but never before this month: earlier months are invoiced.
+func (c *creations) firstBilled(sub subscription) model.Day {
+	start, ok := sub.Fields["start"].Day()
+	if !ok {
+		start = c.today
+	}
+	return laterOf(start, firstOfMonth(c.today))
+}
+
+func priceOf(values model.Fields) plan.Effect {
+	seats, _ := values["quantity"].Quantity()
+	price, ok := values["unit_price"].Money()
+	return plan.Effect{Bill: price.Times(seats), Unpriced: !ok}
+}
+
+// product finds the PSA product of a line or plans it.
+func (c *creations) product(g *group, sub subscription, product model.Record, set func(string, model.Value), change *plan.Change, p *plan.Plan) (reason plan.Reason, detail, next string) {
+	key := sub.Text("product")
+	switch found := c.psaProducts[key]; {
+	case len(found) == 1:
+		set("product", model.Text(found[0].ID))
+		return "", "", ""
+	case len(found) > 1:
+		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", found[0].ID, found[1].ID, key), "make one of them inactive"
+	case c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate):
+		return plan.NoProduct, "no product in " + c.psa.Name + " carries " + key, "create it by hand, or set products.missing: {psa: create} in the flow"
+	}
+	id, planned := c.products[key]
+	if !planned {
+		id = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
+		c.products[key] = id
+		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindProduct},
+			Label: product.Text("name") + ", " + strings.TrimSpace(product.Text("term")+" "+product.Text("billing_cycle")), Reason: plan.NewAtVendor}
+		table, _ := model.TableOf(model.KindProduct)
+		for _, f := range table.Names() {
+			if v := product.Fields[f]; v.Known() && !v.Blank() && f != "active" {
+				create.Fields = append(create.Fields, plan.FieldChange{Field: f, To: v, Reason: plan.NewAtVendor})
+			}
+		}
+		p.Changes = append(p.Changes, create)
+	}
+	change.Refs["product"] = id
+	change.After = append(change.After, id)
+	return "", "", ""
+}
+
+// contract finds the contract of a line or plans it.
+func (c *creations) contract(g *group, set func(string, model.Value), change *plan.Change, p *plan.Plan) (reason plan.Reason, detail, next string) {
+	rules := c.flow.Contracts
+	switch found := c.contracts[g.psa.ID]; {
+	case len(found) == 1:
+		set("contract", model.Text(found[0].ID))
+		change.Target.Parent = found[0].ID
+		return "", "", ""
+	case len(found) > 1:
+		return plan.AmbiguousMatch, fmt.Sprintf("%d active contracts of type %q: %s", len(found), rules.Type, ids(found)), "write the line by hand on the right one with the subscription id, or end the contract that is not needed"
+	case rules.MissingPSA != MissingCreate || !c.psa.Can(model.KindContract, connectors.AbilityCreate):
+		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, rules.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
+	}
+	id := plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID)
+	if !c.planned[id] {
+		c.planned[id] = true
+		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindContract},
+			Label: rules.Type, Customer: g.label, Reason: plan.NewAtVendor}
+		for field, v := range map[string]model.Value{"customer": model.Text(g.psa.ID), "name": model.Text(rules.Type), "type": model.Text(rules.Type),
+			"start": model.DayValue(firstOfMonth(c.today))} {
+			create.Fields = append(create.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
+		}
+		sortFields(create.Fields)
+		p.Changes = append(p.Changes, create)
+	}
+	change.Refs["contract"] = id
+	change.After = append(change.After, id)
+	return "", "", ""
+}
+
+func ids(records []model.Record) string {
+	var parts []string
+	for _, r := range records {
+		parts = append(parts, fmt.Sprintf("%s %q", r.ID, r.Text("name")))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func sortFields(fields []plan.FieldChange) {
+	slices.SortFunc(fields, func(a, b plan.FieldChange) int { return strings.Compare(a.Field, b.Field) })
+}

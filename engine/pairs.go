@@ -1,0 +1,429 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/apply"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// plan goes through the customers one at a time and keeps what is to be done. With remember, what was found in step is kept in
+// the store on the way; otherwise nothing is written.
+func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bool) (plan.Plan, error) {
+	total := plan.Plan{Flow: w.flow.Name}
+	groups, findings, err := e.linkCustomers(ctx, w)
+	if err != nil {
+		return total, err
+	}
+	total.Findings = append(total.Findings, findings...)
+	if err := e.unlinkedCustomers(ctx, w, groups, &total); err != nil {
+		return total, err
+	}
+	shared := &creations{world: w, plan: &total, products: map[string]string{}, planned: map[string]bool{}}
+	for i, g := range groups {
+		if ctx.Err() != nil {
+			return total, context.Cause(ctx)
+		}
+		if err := e.planGroup(ctx, w, g, shared); err != nil {
+			return total, err
+		}
+		if remember && len(total.Remember) >= batch {
+			if err := e.remember(ctx, run, w, &total); err != nil {
+				return total, err
+			}
+		}
+		if !remember {
+			total.Remember = total.Remember[:0]
+		}
+		if i%50 == 49 || i == len(groups)-1 {
+			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
+		}
+	}
+	total.Counts.Customers = len(groups)
+	total.Findings = append(total.Findings, w.findings...)
+	total.Partial = append(total.Partial, w.partial...)
+	if remember {
+		err = e.remember(ctx, run, w, &total)
+	}
+	total.Sort()
+	return total, err
+}
+
+// planGroup plans one customer.
+func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *creations) error {
+	if err := e.load(ctx, w, g); err != nil {
+		return err
+	}
+	pairs, alone, findings, err := e.linkLines(ctx, w, g)
+	if err != nil {
+		return err
+	}
+	p := plan.Plan{Flow: w.flow.Name, Findings: findings}
+	p.Counts.NotCompared += len(findings)
+	input := plan.Input{Flow: w.flow.Name, First: w.flow.Lines.First}
+	for _, pair := range pairs {
+		w.planPair(g, pair, &input, &p)
+	}
+	memories, err := e.customerMemories(ctx, g)
+	if err != nil {
+		return err
+	}
+	input.Pairs = append(input.Pairs, w.customerPairs(g, memories)...)
+	p.Merge(plan.Compute(input))
+	for _, sub := range g.subs {
+		if !billable(sub) && !sub.gone {
+			p.Counts.NotBilled++
+		}
+	}
+	for _, sub := range alone {
+		shared.line(g, sub, &p)
+	}
+	p.Findings = append(p.Findings, w.strayLines(g)...)
+	shared.plan.Merge(p)
+	return nil
+}
+
+// planPair decides what kind of pair it is: one to compare, one to end, or one a person must look at.
+func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan) {
+	sub, l := pair.sub, pair.line
+	ref := w.pairRef(pair)
+	label := lineLabel(sub)
+	seats, _ := l.Fields["quantity"].Quantity()
+	ended := l.ended(w.today)
+	switch {
+	case sub.broken:
+		p.Counts.NotCompared++
+	case ended && (sub.gone || !billable(sub)):
+		// Over on both sides.
+	case sub.gone:
+		p.Counts.NotCompared++
+		p.Held = append(p.Held, plan.Held{Change: w.endOf(g, pair, ref, label), Reason: plan.VanishedAtVendor,
+			Detail: fmt.Sprintf("subscription %s is not listed by %s any more; its line bills %s seats", sub.ID, w.vendor.Name, seats),
+			Next:   "find out what became of it at the vendor; end the line by hand if it is over"})
+	case sub.Text("status") == model.StatusUnknown:
+		p.Counts.NotCompared++
+		p.Findings = append(p.Findings, plan.Finding{Key: plan.ChangeID("status", sub.ID), Kind: plan.UnknownStatus, Customer: g.label,
+			Title: fmt.Sprintf("%s: %s", label, plan.UnknownStatus.Sentence()), Detail: "subscription " + sub.ID + " is left as it is",
+			Next: "look at it at the vendor; add the word to the mapping of status if it is a new one"})
+	case sub.Text("status") == model.StatusEnded:
+		w.planEnd(g, pair, ref, label, p)
+	case ended:
+		p.Counts.NotCompared++
+		p.Findings = append(p.Findings, plan.Finding{Key: plan.ChangeID("ended in psa", sub.ID), Kind: plan.EndedInPSA, Customer: g.label,
+			Title:  fmt.Sprintf("%s: %s", label, plan.EndedInPSA.Sentence()),
+			Detail: fmt.Sprintf("line %s ended on %s; subscription %s has %s seats", l.ID, l.Text("end"), sub.ID, sub.Text("quantity")),
+			Next:   "cancel the subscription at the vendor, or open the line again"})
+	default:
+		w.extent[g.label] = w.extent[g.label].Add(seats)
+		input.Pairs = append(input.Pairs, w.comparable(g, pair, ref, label))
+	}
+}
+
+func (w *world) pairRef(pair pairing) plan.PairRef {
+	return plan.PairRef{Kind: model.KindLine, Link: pair.link, How: pair.how,
+		VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindSubscription, ID: pair.sub.ID, Parent: pair.sub.tenant},
+		PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindLine, ID: pair.line.ID, Parent: pair.line.parent}}
+}
+
+func lineLabel(sub subscription) string {
+	label := sub.Text("name")
+	if term := strings.TrimSpace(sub.Text("term") + " " + sub.Text("billing_cycle")); term != "" {
+		label += ", " + term
+	}
+	return label
+}
+
+// comparable makes the pair that Compute compares field by field.
+func (w *world) comparable(g *group, pair pairing, ref plan.PairRef, label string) plan.Pair {
+	sub, l := pair.sub, pair.line
+	product := w.vendorProducts[sub.Text("product")]
+	rules := map[string]plan.FieldRule{"subscription": {Owner: plan.OwnerVendor, Keep: true}}
+	for field, rule := range w.flow.Lines.Fields {
+		rules[field] = rule
+	}
+	p := plan.Pair{
+		Ref: ref, Label: label, Customer: g.label, Rules: rules,
+		Vendor:   plan.End{Account: w.vendor.Name, Now: vendorFields(sub, product), Memory: pair.memory.Vendor.Fields, Writable: writable(w.vendor.Account, model.KindSubscription, rules)},
+		PSA:      plan.End{Account: w.psa.Name, Now: ruled(l.Fields, rules), Memory: pair.memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindLine, rules)},
+		UnitCost: product.Fields["unit_cost"], UnitPrice: l.Fields["unit_price"],
+		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: locked(sub),
+		InFlight: w.inFlight[flightKey(w.vendor.Name, sub.tenant, sub.ID)] || w.inFlight[flightKey(w.psa.Name, l.parent, l.ID)],
+	}
+	if strings.EqualFold(p.PSA.Now["subscription"].String(), sub.ID) {
+		p.Vendor.Now["subscription"] = p.PSA.Now["subscription"] // ids differ in case from one system to another
+	}
+	p.Vendor.AsOther = canonical(w.psa.Account, model.KindLine, p.Vendor.Now, p.PSA.Now)
+	p.PSA.AsOther = canonical(w.vendor.Account, model.KindSubscription, p.PSA.Now, p.Vendor.Now)
+	return p
+}
+
+// vendorFields are a subscription's values under the names of a line's fields.
+func vendorFields(sub subscription, product model.Record) model.Fields {
+	f := model.Fields{"subscription": model.Text(sub.ID)}
+	for field, v := range map[string]model.Value{"quantity": sub.Fields["quantity"], "description": sub.Fields["name"],
+		"unit_cost": product.Fields["unit_cost"], "unit_price": product.Fields["list_price"]} {
+		if v.Known() && !v.Blank() {
+			f[field] = v
+		}
+	}
+	return f
+}
+
+func ruled(fields model.Fields, rules map[string]plan.FieldRule) model.Fields {
+	out := model.Fields{}
+	for field := range rules {
+		if v, ok := fields[field]; ok {
+			out[field] = v
+		}
+	}
+	return out
+}
+
+func writable(a *apply.Account, noun model.Kind, rules map[string]plan.FieldRule) map[string]bool {
+	out := map[string]bool{}
+	for field := range rules {
+		out[field] = a.Writable(noun, field)
+	}
+	return out
+}
+
+// canonical is what a's system would make of the values, where they differ from what stands there.
+func canonical(a *apply.Account, noun model.Kind, values, there model.Fields) model.Fields {
+	out := model.Fields{}
+	for field, v := range values {
+		if v != there[field] {
+			out[field] = a.Canonical(noun, field, v)
+		}
+	}
+	return out
+}
+
+// locked says why the vendor takes no seat change now.
+func locked(sub subscription) string {
+	switch {
+	case sub.Fields["trial"].True():
+		return "this is a trial: its quantity is fixed"
+	case sub.Text("status") == model.StatusSuspended:
+		return "the subscription is suspended (and is still charged); it takes no seat change until it is active again"
+	case sub.Text("status") == model.StatusPending:
+		return "the subscription is still being set up"
+	}
+	return ""
+}
+
+// planEnd ends the line of a subscription that ended at the vendor.
+func (w *world) planEnd(g *group, pair pairing, ref plan.PairRef, label string, p *plan.Plan) {
+	end := w.endOf(g, pair, ref, label)
+	seats, _ := pair.line.Fields["quantity"].Quantity()
+	w.extent[g.label] = w.extent[g.label].Add(seats)
+	if current, ok := pair.line.Fields["end"].Day(); ok && current.Cmp(end.Last) <= 0 {
+		p.Counts.Pairs++
+		p.Counts.InStep++
+		return // it already ends by then
+	}
+	hold := func(reason plan.Reason, detail, next string) {
+		p.Held = append(p.Held, plan.Held{Change: end, Reason: reason, Detail: detail, Next: next})
+	}
+	switch {
+	case !pair.sub.complete || !pair.line.complete:
+		hold(plan.Incomplete, "the line would end on "+end.Last.String(), "find out why the read was incomplete (trueup status), then run again")
+	case w.inFlight[flightKey(w.psa.Name, pair.line.parent, pair.line.ID)]:
+		hold(plan.InFlight, "an earlier write to this line was interrupted", "it is looked at before the next run")
+	case !w.psa.Can(model.KindLine, connectors.AbilityEnd):
+		hold(plan.NotEditable, "the line should end on "+end.Last.String(), "end it by hand")
+	default:
+		p.Changes = append(p.Changes, end)
+	}
+	p.Counts.Pairs++
+}
+
+// endOf is the change that ends a pair's line: on the last day of the vendor's term when that has passed, but never before this
+// month, since earlier ones are invoiced; otherwise today.
+func (w *world) endOf(g *group, pair pairing, ref plan.PairRef, label string) plan.Change {
+	last := w.today
+	if end, ok := pair.sub.Fields["term_end"].Day(); ok && end.Cmp(last) < 0 {
+		last = end
+	}
+	last = laterOf(last, firstOfMonth(w.today).Add(-1))
+	l := pair.line
+	seats, _ := l.Fields["quantity"].Quantity()
+	c := plan.Change{Op: plan.OpEnd, Side: plan.PSA, Account: w.psa.Name, Target: ref.PSA, Label: label, Customer: g.label, Pair: ref, Last: last, Reason: plan.EndedAtVendor,
+		Fields: []plan.FieldChange{{Field: "quantity", From: l.Fields["quantity"], To: model.Int(0), Reason: plan.EndedAtVendor}}}
+	c.ID = plan.ChangeID(w.flow.Name, string(c.Side), string(c.Op), string(c.Target.Kind), c.Target.Parent, c.Target.ID)
+	if price, ok := l.Fields["unit_price"].Money(); ok {
+		c.Effect.Bill = price.Times(seats).Neg()
+	} else {
+		c.Effect.Unpriced = true
+	}
+	return c
+}
+
+func firstOfMonth(d model.Day) model.Day {
+	t := d.Midnight(time.UTC)
+	return model.NewDay(t.Year(), t.Month(), 1)
+}
+
+func laterOf(a, b model.Day) model.Day {
+	if a.Cmp(b) < 0 {
+		return b
+	}
+	return a
+}
+
+// customerMemories reads what is remembered of a group's customer links.
+func (e *Engine) customerMemories(ctx context.Context, g *group) (map[string]state.Memory, error) {
+	var ids []string
+	for _, id := range g.links {
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return e.Store.Snapshots(ctx, ids)
+}
+
+// customerPairs compares the customers' own fields. The vendor ids that the company keeps are one set for all its tenants, so
+// the first tenant's pair carries them.
+func (w *world) customerPairs(g *group, memories map[string]state.Memory) []plan.Pair {
+	kind, _ := w.vendor.NativeKind(model.KindCustomer)
+	psaKind, _ := w.psa.NativeKind(model.KindCustomer)
+	ids := g.psa.Fields["tenant_ids"].Items()
+	for _, tenant := range g.tenants {
+		if !slices.ContainsFunc(ids, func(id string) bool { return strings.EqualFold(id, tenant.ID) }) {
+			ids = append(ids, tenant.ID)
+		}
+	}
+	var pairs []plan.Pair
+	for i, tenant := range g.tenants {
+		rules := map[string]plan.FieldRule{}
+		for field, rule := range w.flow.Customers.Fields {
+			rules[field] = rule
+		}
+		now := ruled(tenant.Fields, rules)
+		if i == 0 {
+			rules["tenant_ids"] = plan.FieldRule{Owner: plan.OwnerVendor, Keep: true}
+			now["tenant_ids"] = model.List(ids...)
+		}
+		memory := memories[g.links[tenant.ID]]
+		p := plan.Pair{
+			Ref: plan.PairRef{Kind: model.KindCustomer, Link: g.links[tenant.ID], How: g.how[tenant.ID],
+				VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID},
+				PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindCustomer, ID: g.psa.ID}},
+			Label: "customer " + tenant.Text("name"), Customer: g.label, Rules: rules,
+			Vendor:   plan.End{Account: w.vendor.Name, Now: now, Memory: memory.Vendor.Fields, Writable: writable(w.vendor.Account, model.KindCustomer, rules)},
+			PSA:      plan.End{Account: w.psa.Name, Now: ruled(g.psa.Fields, rules), Memory: memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindCustomer, rules)},
+			Complete: w.vendor.complete(kind.Name, "") && w.psa.complete(psaKind.Name, ""),
+			InFlight: w.inFlight[flightKey(w.psa.Name, "", g.psa.ID)] || w.inFlight[flightKey(w.vendor.Name, "", tenant.ID)],
+		}
+		p.Vendor.AsOther = canonical(w.psa.Account, model.KindCustomer, p.Vendor.Now, p.PSA.Now)
+		pairs = append(pairs, p)
+	}
+	return pairs
+}
+
+// unlinkedCustomers adds up what vendor customers without a company cost, so that matched and unmatched sum to the vendor's total,
+// and plans their companies where the flow says so.
+func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*group, total *plan.Plan) error {
+	linked := map[string]bool{}
+	for _, g := range groups {
+		for _, t := range g.tenants {
+			linked[t.ID] = true
+		}
+	}
+	stake := map[string]model.Money{}
+	for _, tenant := range w.vendorCustomers {
+		if linked[tenant.ID] {
+			continue
+		}
+		g := &group{tenants: []model.Record{tenant}}
+		if err := e.load(ctx, w, g); err != nil {
+			return err
+		}
+		sum := model.Money{}
+		for _, sub := range g.subs {
+			if sub.gone || !billable(sub) {
+				continue
+			}
+			total.Counts.NotCompared++
+			cost, _ := w.vendorProducts[sub.Text("product")].Fields["unit_cost"].Money()
+			seats, _ := sub.Fields["quantity"].Quantity()
+			more, err := sum.Add(cost.Times(seats))
+			if mixed := (model.MixedCurrencies{}); errors.As(err, &mixed) {
+				continue // the price sheet of one account has one currency; another one is not added up
+			}
+			sum = more
+		}
+		stake[plan.ChangeID("customer", w.flow.Name, tenant.ID)] = sum
+	}
+	for i, f := range total.Findings {
+		if m, ok := stake[f.Key]; ok {
+			total.Findings[i].Money = m
+		}
+	}
+	return nil
+}
+
+// strayLines are lines that bill a vendor's product without a subscription.
+func (w *world) strayLines(g *group) []plan.Finding {
+	known := map[string]bool{}
+	for _, sub := range g.subs {
+		if !sub.gone {
+			known[strings.ToLower(sub.ID)] = true
+		}
+	}
+	var findings []plan.Finding
+	for _, l := range g.lines {
+		if l.claimed || l.ended(w.today) {
+			continue
+		}
+		id := strings.ToLower(strings.TrimSpace(l.Text("subscription")))
+		product := w.psaProductByID[l.Text("product")]
+		_, sold := w.vendorProducts[product.Text("key")]
+		reason := plan.UnmatchedLine
+		switch {
+		case id != "" && !known[id]:
+			reason = plan.OrphanedLine
+		case id != "" || !sold:
+			continue
+		}
+		seats, _ := l.Fields["quantity"].Quantity()
+		price, _ := l.Fields["unit_price"].Money()
+		findings = append(findings, plan.Finding{Key: plan.ChangeID("stray", w.flow.Name, l.ID), Kind: reason, Customer: g.label,
+			Title:  fmt.Sprintf("line %s, %s: %s", l.ID, product.Text("name"), reason.Sentence()),
+			Detail: fmt.Sprintf("%s seats are billed on contract %s; subscription id on the line: %q", seats, l.parent, l.Text("subscription")),
+			Next:   "end the line, or write the right subscription id into it", Money: price.Times(seats)})
+	}
+	return findings
+}
+
+// remember keeps what is in step, in batches.
+func (e *Engine) remember(ctx context.Context, run *activeRun, w *world, p *plan.Plan) error {
+	var links []state.Link
+	var snapshots []state.Snapshot
+	for _, m := range p.Remember {
+		link, err := apply.BuildLink(w.flow.Name, w.vendor.Account, w.psa.Account, m.Pair, m.Label)
+		if err != nil {
+			return err
+		}
+		links = append(links, link)
+		if len(m.Vendor) == 0 {
+			continue
+		}
+		snapshots = append(snapshots,
+			state.Snapshot{Link: link.ID, Side: state.SideVendor, Fields: m.Vendor, Run: run.ID},
+			state.Snapshot{Link: link.ID, Side: state.SidePSA, Fields: m.PSA, Run: run.ID})
+	}
+	p.Remember = p.Remember[:0]
+	if err := e.Store.PutLinks(ctx, links); err != nil {
+		return err
+	}
+	return e.Store.PutSnapshots(ctx, snapshots)
+}

@@ -1,0 +1,309 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/apply"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// reading is one account and how far its stored records can be believed.
+type reading struct {
+	*apply.Account
+	gaps map[string][]connectors.Gap // by native kind
+}
+
+// complete reports whether the records of a kind under a parent ("" for the whole kind) were all read.
+func (r *reading) complete(kind, parent string) bool {
+	for _, g := range r.gaps[kind] {
+		if g.Parent == "" || g.Parent == parent {
+			return false
+		}
+	}
+	return true
+}
+
+// sweepAfter is how old a full sweep may be before a run sweeps by itself: half a day and some slack, so that the scheduled
+// sweeps normally come first.
+const sweepAfter = 25 * time.Hour
+
+// batch is how many records are kept in memory before they are stored.
+const batch = 500
+
+// Discover sweeps an account: every mapped kind is listed whole.
+func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigger) (state.Run, error) {
+	account, err := e.account(name)
+	if err != nil {
+		return state.Run{}, err
+	}
+	run, ctx, err := e.begin(ctx, state.RunDiscovery, name, trigger)
+	if err != nil {
+		return run.Run, err
+	}
+	r := &reading{Account: account}
+	err = e.sweep(ctx, run, r, account.MappedKinds())
+	return run.finish(err, Result{}), err
+}
+
+// read brings the store up to date with both accounts.
+func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Options) (sides, error) {
+	var s sides
+	for _, side := range []struct {
+		name  string
+		into  **reading
+		nouns []model.Kind
+	}{
+		{flow.Vendor, &s.vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}},
+		{flow.PSA, &s.psa, []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}},
+	} {
+		account, err := e.account(side.name)
+		if err != nil {
+			return s, err
+		}
+		r := &reading{Account: account}
+		*side.into = r
+		if err := e.refresh(ctx, run, r, account.KindsOf(side.nouns...), opts); err != nil {
+			return s, fmt.Errorf("read %s: %w", side.name, err)
+		}
+		for _, gaps := range r.gaps {
+			if len(gaps) > 0 {
+				run.incomplete()
+			}
+		}
+	}
+	return s, nil
+}
+
+// refresh reads what changed, where a change feed can be trusted, and lists the rest.
+func (e *Engine) refresh(ctx context.Context, run *activeRun, r *reading, kinds []string, opts Options) error {
+	if err := e.loadGaps(ctx, r, kinds); err != nil {
+		return err
+	}
+	cursor, _, err := e.Store.Cursor(ctx, r.Name)
+	if err != nil {
+		return err
+	}
+	due, err := e.sweepDue(ctx, r, kinds)
+	switch {
+	case err != nil:
+		return err
+	case opts.Offline:
+		if due && cursor == "" {
+			return fmt.Errorf("account %s was never read; run trueup discover %s first", r.Name, r.Name)
+		}
+		return nil
+	case opts.Sweep || due || cursor == "" || !r.HasFeed():
+		return e.sweep(ctx, run, r, kinds)
+	}
+	return e.follow(ctx, run, r, kinds, cursor)
+}
+
+func (e *Engine) sweepDue(ctx context.Context, r *reading, kinds []string) (bool, error) {
+	for _, kind := range kinds {
+		at, ok, err := e.Store.Swept(ctx, r.Name, kind)
+		if err != nil {
+			return false, err
+		}
+		if !ok || e.Now().Sub(at) > sweepAfter {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sweep lists every kind whole. The feed's position is taken before, and the feed is followed once after, so that what
+// moves while we look is not lost.
+func (e *Engine) sweep(ctx context.Context, run *activeRun, r *reading, kinds []string) error {
+	r.gaps = map[string][]connectors.Gap{}
+	var cursor string
+	if feed, ok := r.Connector.(connectors.ChangeFeed); ok {
+		start, err := feed.Changes(ctx, "")
+		if err != nil {
+			return err
+		}
+		cursor = start.Cursor
+	}
+	for _, kind := range kinds {
+		if err := e.list(ctx, run, r, kind, nil); err != nil {
+			return err
+		}
+		if r.complete(kind, "") {
+			if err := e.Store.SetSwept(ctx, r.Name, kind, e.Now()); err != nil {
+				return err
+			}
+		}
+	}
+	if cursor == "" {
+		return nil
+	}
+	return e.follow(ctx, run, r, kinds, cursor)
+}
+
+// follow reads what the change feed tells, what it cannot tell, and what was missing last time.
+func (e *Engine) follow(ctx context.Context, run *activeRun, r *reading, kinds []string, cursor string) error {
+	feed := r.Connector.(connectors.ChangeFeed)
+	changes, err := feed.Changes(ctx, cursor)
+	if err != nil {
+		return err
+	}
+	wanted := slices.DeleteFunc(slices.Clone(changes.Records), func(rec connectors.Record) bool { return !slices.Contains(kinds, rec.Kind) })
+	if _, err := e.Store.UpsertRecords(ctx, r.Name, wanted, run.ID); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		parents, whole := []string{}, false
+		for _, relist := range changes.Relist {
+			if relist.Kind == kind {
+				parents = append(parents, relist.Parents...)
+			}
+		}
+		if !run.listed(r.Name, kind) {
+			for _, gap := range r.gaps[kind] {
+				parents = append(parents, gap.Parent)
+				whole = whole || gap.Parent == ""
+			}
+			_, scan := changes.Scan[kind]
+			whole = whole || scan
+		}
+		slices.Sort(parents)
+		parents = slices.Compact(parents)
+		switch {
+		case whole:
+			err = e.list(ctx, run, r, kind, nil)
+		case len(parents) > 0:
+			err = e.list(ctx, run, r, kind, parents)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return e.Store.SetCursor(ctx, r.Name, changes.Cursor)
+}
+
+// list reads a kind, whole or under some parents, into the store, and marks what is gone where the listing proves it.
+func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind string, parents []string) error {
+	lister, ok := r.Connector.(connectors.Lister)
+	if !ok {
+		return fmt.Errorf("system %s cannot list %s", r.Descriptor().System, kind)
+	}
+	whole := parents == nil
+	known, err := e.countKnown(ctx, r, kind, whole)
+	if err != nil {
+		return err
+	}
+	request := connectors.ListRequest{Kind: kind, Parents: parents}
+	if k, _ := r.Descriptor().Kind(kind); whole && k.Parent != "" {
+		if request.Parents, err = e.liveIDs(ctx, r.Name, k.Parent); err != nil {
+			return err
+		}
+	}
+	step := fmt.Sprintf("reading %s %s", r.Name, kind)
+	var pending []connectors.Record
+	received := 0
+	store := func() error {
+		_, err := e.Store.UpsertRecords(ctx, r.Name, pending, run.ID)
+		pending = pending[:0]
+		run.count(r.Name+" "+kind, received)
+		e.tellProgress(Progress{Run: run.ID, Step: step, Done: received, Total: known})
+		return err
+	}
+	listing, err := lister.List(ctx, request, func(rec connectors.Record) error {
+		pending = append(pending, rec)
+		received++
+		if len(pending) < batch {
+			return nil
+		}
+		return store()
+	})
+	if storeErr := store(); err == nil {
+		err = storeErr
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil && (isFatal(err) || connectors.ClassOf(err) == connectors.ClassInvalid || whole && known == 0):
+		return err
+	case err != nil:
+		listing.Gaps = append(listing.Gaps, connectors.Gap{Class: connectors.ClassOf(err), Reason: err.Error()})
+	}
+	if received == 0 && known > 0 && whole && listing.Complete() {
+		listing.Gaps = append(listing.Gaps, connectors.Gap{Class: connectors.ClassTransient,
+			Reason: fmt.Sprintf("%s listed no %s at all, and %d were there before; an empty answer is not believed", r.Name, kind, known)})
+	}
+	if err := refuseBlind(listing); err != nil {
+		return err
+	}
+	if whole {
+		run.markListed(r.Name, kind)
+	}
+	return e.settleListing(ctx, run, r, kind, parents, listing)
+}
+
+// refuseBlind turns a listing that failed for want of rights into an error: a token that sees nobody is not an empty world.
+func refuseBlind(listing connectors.Listing) error {
+	for _, g := range listing.Gaps {
+		if g.Parent == "" && g.Class == connectors.ClassAuth {
+			return &connectors.Error{Class: connectors.ClassAuth, Message: g.Reason}
+		}
+	}
+	return nil
+}
+
+// settleListing marks records gone where their absence proves it and keeps the gaps for the next run.
+func (e *Engine) settleListing(ctx context.Context, run *activeRun, r *reading, kind string, parents []string, listing connectors.Listing) error {
+	except, whole := []string{}, true
+	for _, g := range listing.Gaps {
+		except = append(except, g.Parent)
+		whole = whole && g.Parent != ""
+		e.Log.Sugar().Warnw("incomplete read", "run", run.ID, "account", r.Name, "kind", kind, "parent", g.Parent, "class", g.Class, "reason", g.Reason)
+	}
+	if whole {
+		if _, err := e.Store.MarkGone(ctx, r.Name, kind, parents, except, run.ID); err != nil {
+			return err
+		}
+	}
+	kept := slices.Clone(listing.Gaps)
+	for _, old := range r.gaps[kind] {
+		// Gaps of parents that were not looked at this time stay.
+		if parents != nil && !slices.Contains(parents, old.Parent) {
+			kept = append(kept, old)
+		}
+	}
+	r.gaps[kind] = kept
+	return e.Store.SetGaps(ctx, r.Name, kind, kept)
+}
+
+func (e *Engine) loadGaps(ctx context.Context, r *reading, kinds []string) error {
+	r.gaps = map[string][]connectors.Gap{}
+	for _, kind := range kinds {
+		gaps, err := e.Store.Gaps(ctx, r.Name, kind)
+		if err != nil {
+			return err
+		}
+		r.gaps[kind] = gaps
+	}
+	return nil
+}
+
+// countKnown is how many live records of a kind the store holds; it is the total to expect, and what makes an empty answer
+// unbelievable.
+func (e *Engine) countKnown(ctx context.Context, r *reading, kind string, whole bool) (int, error) {
+	if !whole {
+		return 0, nil
+	}
+	return e.Store.CountRecords(ctx, r.Name, kind)
+}
+
+func (e *Engine) liveIDs(ctx context.Context, account, kind string) ([]string, error) {
+	ids := []string{}
+	err := e.Store.Records(ctx, account, kind, state.RecordFilter{}, func(s state.Stored) error {
+		ids = append(ids, s.ID)
+		return nil
+	})
+	return ids, err
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// activeRun is a run while it goes on. Its counts are written to the store at most twice a second, so that another process
+// can watch them.
+type activeRun struct {
+	state.Run
+	engine *Engine
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+
+	mu       sync.Mutex
+	counts   map[string]int
+	dirty    bool
+	partial  bool
+	lists    map[string]bool // "account kind" listed whole in this run
+	watching sync.WaitGroup
+}
+
+const watchEvery = 500 * time.Millisecond
+
+// begin records that a run starts. The returned context ends when a person asks the run to stop.
+func (e *Engine) begin(ctx context.Context, kind state.RunKind, name string, trigger state.Trigger) (*activeRun, context.Context, error) {
+	record, err := e.Store.StartRun(ctx, state.Run{Kind: kind, Name: name, Trigger: trigger})
+	run := &activeRun{Run: record, engine: e, done: make(chan struct{}), counts: map[string]int{}}
+	if err != nil {
+		return run, ctx, err
+	}
+	ctx, run.cancel = context.WithCancelCause(ctx)
+	run.watching.Go(func() { run.watch(ctx) })
+	return run, ctx, nil
+}
+
+// watch writes progress and obeys a request to stop, until the run is done.
+func (r *activeRun) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.flush(ctx)
+			if stop, err := r.engine.Store.StopRequested(ctx, r.ID); err == nil && stop {
+				r.cancel(ErrStopped)
+			}
+		}
+	}
+}
+
+func (r *activeRun) flush(ctx context.Context) {
+	r.mu.Lock()
+	counts, dirty := maps.Clone(r.counts), r.dirty
+	r.dirty = false
+	r.mu.Unlock()
+	if dirty {
+		// Progress is for watching only; the figures are written again when the run ends.
+		_ = r.engine.Store.Progress(ctx, r.ID, counts)
+	}
+}
+
+// count sets a figure of the run.
+func (r *activeRun) count(name string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[name] = n
+	r.dirty = true
+}
+
+// incomplete marks the run as partial.
+func (r *activeRun) incomplete() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.partial = true
+}
+
+// markListed and listed remember which kinds were listed in this run, so that a scan does not follow a sweep.
+func (r *activeRun) markListed(account, kind string) {
+	if r.lists == nil {
+		r.lists = map[string]bool{}
+	}
+	r.lists[account+" "+kind] = true
+}
+
+func (r *activeRun) listed(account, kind string) bool { return r.lists[account+" "+kind] }
+
+// finish records how the run ended. It works even when the run's context has ended.
+func (r *activeRun) finish(err error, result Result) state.Run {
+	close(r.done)
+	r.cancel(nil)
+	r.watching.Wait()
+	r.State, r.Reason = r.verdict(err, result)
+	r.Finished = r.engine.Now().UTC()
+	r.Counts = r.counts
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if saveErr := r.engine.Store.FinishRun(ctx, r.ID, r.State, r.Reason, r.counts); saveErr != nil {
+		r.engine.Log.Sugar().Errorw("the end of the run could not be recorded", "run", r.ID, "error", saveErr)
+	}
+	return r.Run
+}
+
+func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
+	outcome := result.Outcome
+	switch {
+	case errors.Is(err, ErrStopped):
+		return state.RunStopped, "stopped on request"
+	case errors.Is(err, context.Canceled):
+		return state.RunStopped, "trueup was told to stop"
+	case err != nil:
+		return state.RunError, err.Error()
+	case outcome.Failed+outcome.Unknown > 0:
+		return state.RunPartial, fmt.Sprintf("%d changes failed, %d have no known outcome yet; see trueup inbox", outcome.Failed, outcome.Unknown)
+	case r.partial:
+		return state.RunPartial, "something could not be read; nothing was lowered or ended there"
+	case len(result.Plan.Held) > 0:
+		return state.RunHeld, fmt.Sprintf("%d changes wait for a person; see trueup inbox", len(result.Plan.Held))
+	}
+	return state.RunCompleted, ""
+}
+
+// keepPlan saves the plan under its digest, so that it can be shown and reviewed.
+func (e *Engine) keepPlan(ctx context.Context, run *activeRun, result Result) error {
+	var body bytes.Buffer
+	if err := plan.Render(&body, result.Plan, plan.FormatJSON, 0); err != nil {
+		return fmt.Errorf("write down the plan: %w", err)
+	}
+	return e.Store.SavePlan(ctx, result.Digest, result.Plan.Flow, run.ID, e.Now(), body.Bytes())
+}
+
+// tell puts everything a person should know into the inbox.
+func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Result) error {
+	p := result.Plan
+	var findings []state.Finding
+	for _, f := range p.Findings {
+		findings = append(findings, state.Finding{Key: f.Key, Kind: string(f.Kind), Customer: f.Customer, Title: f.Title,
+			Detail: f.Detail, Next: f.Next, Money: f.Money.String()})
+	}
+	for _, h := range p.Held {
+		findings = append(findings, state.Finding{Key: "held-" + h.Change.ID + "-" + string(h.Reason), Kind: string(h.Reason), Customer: h.Change.Customer,
+			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: h.Next, Money: atStake(h.Change.Effect)})
+	}
+	for _, f := range result.Outcome.Failures {
+		findings = append(findings, state.Finding{Key: "failed-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
+			Title: fmt.Sprintf("not done: %s %s", f.Change.Op, f.Change.Label), Detail: f.Err.Error(), Next: "it is planned again in the next run", Money: atStake(f.Change.Effect)})
+	}
+	run.count("changes", len(p.Changes))
+	run.count("held", len(p.Held))
+	run.count("findings", len(findings))
+	run.count("in step", p.Counts.InStep)
+	_, err := e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
+		return run.partial // what could not be looked at this time is not settled
+	})
+	return err
+}
+
+// atStake is the larger of what a change does to cost and bill, as an amount.
+func atStake(effect plan.Effect) string {
+	m := effect.Cost
+	if m.Sign() == 0 {
+		m = effect.Bill
+	}
+	if m.Sign() < 0 {
+		m = m.Neg()
+	}
+	if m.Sign() == 0 {
+		return ""
+	}
+	return m.String()
+}

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/mapping"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// world is what both sides hold, in the model's words: customers, products and contracts are indexed here; subscriptions and
+// lines are read one customer at a time.
+type world struct {
+	flow        Flow
+	vendor, psa *reading
+	today       model.Day
+
+	vendorCustomers []model.Record // sorted by id
+	psaCustomers    []model.Record
+	psaByID         map[string]model.Record
+	vendorProducts  map[string]model.Record   // by product key
+	psaProducts     map[string][]model.Record // by product key
+	psaProductByID  map[string]model.Record
+	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
+	contractParent  map[string]string         // native parent of a contract, where it has one
+
+	inFlight map[string]bool // records and creates whose last write has no known outcome
+	extent   plan.Extent
+	findings []plan.Finding
+	partial  []string
+}
+
+// translate reads both sides' stored records into the model.
+func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
+	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, today: e.today(), psaByID: map[string]model.Record{},
+		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
+		contracts: map[string][]model.Record{}, contractParent: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
+	for _, load := range []struct {
+		side *reading
+		noun model.Kind
+		keep func(model.Record, state.Stored)
+	}{
+		{w.vendor, model.KindCustomer, func(r model.Record, _ state.Stored) { w.vendorCustomers = append(w.vendorCustomers, r) }},
+		{w.psa, model.KindCustomer, func(r model.Record, _ state.Stored) {
+			w.psaCustomers = append(w.psaCustomers, r)
+			w.psaByID[r.ID] = r
+		}},
+		{w.vendor, model.KindProduct, func(r model.Record, _ state.Stored) { w.vendorProducts[r.Text("key")] = r }},
+		{w.psa, model.KindProduct, func(r model.Record, _ state.Stored) {
+			w.psaProductByID[r.ID] = r
+			if key := r.Text("key"); key != "" && active(r) {
+				w.psaProducts[key] = append(w.psaProducts[key], r)
+			}
+		}},
+		{w.psa, model.KindContract, func(r model.Record, stored state.Stored) {
+			if strings.EqualFold(r.Text("type"), flow.Contracts.Type) && active(r) {
+				customer := r.Text("customer")
+				w.contracts[customer] = append(w.contracts[customer], r)
+				w.contractParent[r.ID] = stored.Parent
+			}
+		}},
+	} {
+		if err := e.eachRecord(ctx, w, load.side, load.noun, nil, load.keep); err != nil {
+			return nil, err
+		}
+	}
+	open, err := e.Store.OpenIntents(ctx, flow.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range open {
+		w.inFlight[flightKey(entry.Account, entry.Ref.Parent, entry.Ref.ID)] = true
+		w.inFlight[entry.Link] = true
+	}
+	for _, side := range []*reading{w.vendor, w.psa} {
+		for kind, gaps := range side.gaps {
+			for _, g := range gaps {
+				w.partial = append(w.partial, fmt.Sprintf("%s %s: %s", side.Name, kind, g.Reason))
+			}
+		}
+	}
+	return w, nil
+}
+
+func flightKey(account, parent, id string) string { return account + "\x00" + parent + "\x00" + id }
+
+// active reports that a record does not say it is inactive.
+func active(r model.Record) bool {
+	v, said := r.Fields["active"]
+	return !said || v.Blank() || v.True()
+}
+
+// eachRecord reads the stored records of a noun, under some parents or all, in stable order. A record whose value cannot be
+// read is a finding and is skipped; the rest goes on.
+func (e *Engine) eachRecord(ctx context.Context, w *world, side *reading, noun model.Kind, parents []string, keep func(model.Record, state.Stored)) error {
+	kind, ok := side.NativeKind(noun)
+	if !ok {
+		return nil
+	}
+	return e.Store.Records(ctx, side.Name, kind.Name, state.RecordFilter{Parents: parents}, func(stored state.Stored) error {
+		rec, accepted, problems := side.Mapping.ToModel(noun, stored.Record)
+		for _, p := range problems {
+			w.findings = append(w.findings, badValue(side, p))
+		}
+		if accepted {
+			keep(rec, stored)
+		}
+		return nil
+	})
+}
+
+func badValue(side *reading, p mapping.Problem) plan.Finding {
+	return plan.Finding{
+		Key: plan.ChangeID("bad", side.Name, string(p.Kind), p.ID, p.Field), Kind: plan.BadValue,
+		Title:  fmt.Sprintf("%s %s of %s: field %s cannot be read", p.Kind, p.ID, side.Name, p.Field),
+		Detail: p.String(),
+		Next:   "mend the value in the system, or the mapping at " + p.Pos.String(),
+	}
+}
+
+// group is one PSA customer with the vendor customers linked to it (a company may have several tenants).
+type group struct {
+	psa     model.Record
+	tenants []model.Record
+	how     map[string]string // evidence by vendor customer id
+	links   map[string]string // kept link by vendor customer id
+	label   string
+	subs    []subscription
+	lines   []line
+}
+
+type subscription struct {
+	model.Record
+	tenant   string
+	complete bool
+	gone     bool
+	broken   bool // a value of it could not be read
+}
+
+type line struct {
+	model.Record
+	parent   string
+	complete bool
+	claimed  bool // paired with a subscription
+}
+
+// load reads a group's subscriptions and lines from the store.
+func (e *Engine) load(ctx context.Context, w *world, g *group) error {
+	subKind, _ := w.vendor.NativeKind(model.KindSubscription)
+	for _, tenant := range g.tenants {
+		complete := w.vendor.complete(subKind.Name, tenant.ID)
+		err := e.Store.Records(ctx, w.vendor.Name, subKind.Name, state.RecordFilter{Parents: []string{tenant.ID}, IncludeGone: true}, func(stored state.Stored) error {
+			rec, accepted, problems := w.vendor.Mapping.ToModel(model.KindSubscription, stored.Record)
+			for _, p := range problems {
+				w.findings = append(w.findings, badValue(w.vendor, p))
+			}
+			if accepted {
+				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, !stored.Gone.IsZero(), len(problems) > 0})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	lineKind, _ := w.psa.NativeKind(model.KindLine)
+	for _, contract := range w.contracts[g.psa.ID] {
+		complete := w.psa.complete(lineKind.Name, contract.ID)
+		err := e.eachRecord(ctx, w, w.psa, model.KindLine, []string{contract.ID}, func(rec model.Record, stored state.Stored) {
+			g.lines = append(g.lines, line{Record: rec, parent: stored.Parent, complete: complete})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(g.subs, func(a, b subscription) int { return strings.Compare(a.ID, b.ID) })
+	return nil
+}
+
+// ended reports that a line does not bill any more on a day.
+func (l line) ended(on model.Day) bool {
+	end, ok := l.Fields["end"].Day()
+	return ok && end.Cmp(on) < 0
+}
