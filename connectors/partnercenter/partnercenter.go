@@ -1,0 +1,198 @@
+// Package partnercenter speaks to Microsoft Partner Center, where a Cloud Solution Provider sees its customers, their
+// subscriptions and the prices it pays.
+//
+// Sign-in is Microsoft's secure application model: an application (client_id, client_secret) acting for a partner user
+// whose refresh token is exchanged for access tokens. Microsoft replaces the refresh token at every exchange; the new one
+// is in the vault before its access token is used. Without a refresh token the account signs in as an application only:
+// customers and subscriptions work, the activity log (so: cheap incremental reading) and the price sheet do not.
+//
+// Reading. Customers are listed in pages, subscriptions customer by customer, several at once. A customer that is
+// refused becomes a gap of the listing; a token that sees no customers at all makes a gap of everything, never an empty
+// world. Subscription ids are unique only within a customer, so the customer is the record's parent.
+//
+// Changing. The service has no compare-and-set, so a change reads the subscription, compares what the caller believed,
+// sends the whole resource back with one member changed (a shorter body would switch auto-renewal off), and reads it
+// again until the change shows. Every write carries a GUID made from the caller's key, so a repetition is recognised.
+// A change of quantity inside the term deletes what was scheduled for the renewal; it is put back.
+//
+// Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
+// larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
+package partnercenter
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/connectors/internal/rest"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// System is the entry for the list of systems.
+var System = connectors.System{Descriptor: descriptor, New: New}
+
+// The kinds of records.
+const (
+	kindCustomer     = "customer"
+	kindSubscription = "subscription"
+	kindPrice        = "price"
+)
+
+const indirectProvider = "indirect_provider"
+
+var descriptor = connectors.Descriptor{
+	System: "partnercenter",
+	Title:  "Microsoft Partner Center",
+	Role:   connectors.RoleVendor,
+	Kinds: []connectors.Kind{
+		{
+			Name: kindCustomer, Title: "Customer",
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Fields:    fieldsOf(customerMembers),
+			Doc: "A company that buys through the partner. Lists hold only id, company name, domain, tenant id and relationship; " +
+				"reading one customer gives the rest, as far as the partner's rights in that customer reach.",
+		},
+		{
+			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+			Fields:    fieldsOf(subscriptionMembers),
+			Doc:       "What one customer has bought. A suspended subscription is still charged; an expired, disabled or deleted one is not.",
+		},
+		{
+			Name: kindPrice, Title: "Price",
+			Abilities: []connectors.Ability{connectors.AbilityList},
+			Fields:    priceFields,
+			Doc: "One row of the license price sheet of the account's country: commercial segment, in force today, lowest price tier. " +
+				"unitPrice and erpPrice are for the whole term, as the sheet is understood; whether that also holds for yearly terms " +
+				"billed monthly is unverified, so compare one price with an invoice before trusting unitCostMonth and erpPriceMonth.",
+		},
+	},
+	Settings: []connectors.Setting{
+		{Name: "tenant", Required: true, Doc: "Tenant id of the partner's own directory."},
+		{Name: "client_id", Required: true, Doc: "Application (client) id of the app registration."},
+		{Name: "client_secret", Required: true, Secret: true, Doc: "Secret of the app registration."},
+		{Name: "refresh_token", Secret: true, Doc: "Refresh token of a partner user who signed in with multi-factor authentication and consented. " +
+			"Without it the account is an application only: no activity log, no price sheet, no reseller."},
+		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
+			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
+		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
+		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
+		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
+		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
+		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
+		{Name: "requests_per_minute", Doc: "Requests a minute to Partner Center, 200 unless set. The documented limit is 500 for all applications of a partner together."},
+		{Name: "parallel", Doc: "Requests in flight, 4 unless set."},
+	},
+	Feed: true,
+	Limits: connectors.Limits{
+		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
+		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
+			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers.",
+	},
+	Rejects: rejects,
+}
+
+// Connector is one account of Partner Center. It is safe for concurrent use.
+type Connector struct {
+	account  connectors.Account
+	reseller string // MPN id, or ""
+	country  string
+	appOnly  bool
+	parallel int
+
+	signIn     *rest.Client
+	api        *rest.Client
+	prices     *rest.Client
+	signing    chan struct{} // held while signing in: both tokens renew the same refresh token
+	apiToken   *rest.Token
+	priceToken *rest.Token
+
+	wait func(ctx context.Context, d time.Duration) error // between looks at a change that does not show yet
+
+	lookup   sync.Mutex
+	tenantOf string // tenant id of the reseller once looked up
+}
+
+// New makes a connector; nothing is sent.
+func New(a connectors.Account) (connectors.Connector, error) { return build(a, 0) }
+
+// build takes the number of retries of a failed request; 0 is the default.
+func build(a connectors.Account, retries int) (*Connector, error) {
+	c := &Connector{
+		account:  a,
+		reseller: a.Settings["reseller"],
+		country:  a.Settings["country"],
+		appOnly:  a.Secrets["refresh_token"].Reveal() == "",
+		signing:  make(chan struct{}, 1),
+		wait:     sleep,
+	}
+	refuse := func(message, hint string) (*Connector, error) {
+		return nil, &connectors.Error{Class: connectors.ClassInvalid, Op: "set up account", Record: a.Name, Message: message, Hint: hint}
+	}
+	switch {
+	case c.reseller != "" && a.Settings["account_type"] != indirectProvider:
+		return refuse("the setting reseller needs account_type indirect_provider", "remove one of them")
+	case c.reseller != "" && c.appOnly:
+		return refuse("the setting reseller needs a refresh_token: an application alone may not ask which customers are whose", "add refresh_token")
+	}
+	perMinute, err := number(a, "requests_per_minute", a.Budget.PerMinute, descriptor.Limits.PerMinute)
+	if err != nil {
+		return refuse(err.Error(), "write a whole number above zero")
+	}
+	if c.parallel, err = number(a, "parallel", a.Budget.Parallel, descriptor.Limits.Parallel); err != nil {
+		return refuse(err.Error(), "write a whole number above zero")
+	}
+	c.connect(perMinute, retries)
+	return c, nil
+}
+
+// number is a setting, or else the account's budget, or else the descriptor's limit.
+func number(a connectors.Account, name string, budget, limit int) (int, error) {
+	text := a.Settings[name]
+	switch {
+	case text == "" && budget > 0:
+		return budget, nil
+	case text == "":
+		return limit, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("the setting %s is %q", name, text)
+	}
+	return int(n), nil
+}
+
+// Descriptor describes the system.
+func (c *Connector) Descriptor() connectors.Descriptor { return descriptor }
+
+var _ interface {
+	connectors.Lister
+	connectors.Reader
+	connectors.Changer
+	connectors.ChangeFeed
+} = (*Connector)(nil)
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func fieldsOf(members []member) []connectors.Field {
+	fields := make([]connectors.Field, len(members))
+	for i, m := range members {
+		fields[i] = m.Field
+	}
+	return fields
+}
+
+// today is the day as the vendor counts it.
+func (c *Connector) today() model.Day { return model.DayOf(c.account.Now().UTC()) }

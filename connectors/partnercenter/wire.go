@@ -1,0 +1,341 @@
+package partnercenter
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// object is a decoded resource. Numbers are json.Number. Names are found whatever their case, as the service mixes it.
+type object map[string]any
+
+func (o object) member(name string) (any, bool) {
+	if v, ok := o[name]; ok {
+		return v, true
+	}
+	for key, v := range o {
+		if strings.EqualFold(key, name) {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+// at follows a dotted path; ok is false when it was not delivered.
+func (o object) at(path string) (v any, ok bool) {
+	name, rest, nested := strings.Cut(path, ".")
+	v, ok = o.member(name)
+	if !ok || !nested {
+		return v, ok
+	}
+	inner, isObject := v.(map[string]any)
+	if !isObject {
+		return nil, false
+	}
+	return object(inner).at(rest)
+}
+
+// text is the text or number at a path, "" when there is none.
+func (o object) text(path string) string {
+	v, _ := o.at(path)
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// objects are the members of a list of objects.
+func (o object) objects(path string) []object {
+	v, _ := o.at(path)
+	list, _ := v.([]any)
+	var found []object
+	for _, item := range list {
+		if inner, ok := item.(map[string]any); ok {
+			found = append(found, object(inner))
+		}
+	}
+	return found
+}
+
+// member is one native field and how it is read.
+type member struct {
+	connectors.Field
+	optional bool                       // the service leaves it out when it is empty; without this, left out means not delivered
+	compute  func(o object) model.Value // for fields made of several members; nil reads the path Field.Name
+}
+
+func text(name, doc string) member {
+	return member{Field: connectors.Field{Name: name, Type: model.TypeText, Doc: doc}}
+}
+
+func optional(name string, t model.Type, doc string) member {
+	return member{Field: connectors.Field{Name: name, Type: t, Doc: doc}, optional: true}
+}
+
+func typed(name string, t model.Type, doc string) member {
+	return member{Field: connectors.Field{Name: name, Type: t, Doc: doc}}
+}
+
+func computed(name string, t model.Type, doc string, compute func(o object) model.Value) member {
+	return member{Field: connectors.Field{Name: name, Type: t, Doc: doc}, compute: compute}
+}
+
+// customerMembers: https://learn.microsoft.com/partner-center/developer/customer-resources
+var customerMembers = []member{
+	computed("id", model.TypeText, "The customer's tenant id, lower case.", func(o object) model.Value { return lower(o, "id") }),
+	text("companyProfile.companyName", "Company name."),
+	text("companyProfile.domain", "The customer's onmicrosoft domain."),
+	computed("companyProfile.tenantId", model.TypeText, "Tenant id, the same as id.", func(o object) model.Value { return lower(o, "companyProfile.tenantId") }),
+	text("relationshipToPartner", "reseller, advisor, syndication, microsoft_support or none."),
+	computed("domains", model.TypeList, "companyProfile.domain and, when one customer is read, its custom domains. Lower case.", domains),
+	text("companyProfile.email", "Company e-mail address. Only when one customer is read."),
+	text("companyProfile.address.addressLine1", "Street. Only when one customer is read, as all of the address."),
+	text("companyProfile.address.addressLine2", "Second address line."),
+	text("companyProfile.address.city", "City."),
+	text("companyProfile.address.region", "State or region."),
+	text("companyProfile.address.postalCode", "Postal code."),
+	text("companyProfile.address.country", "Country, ISO 3166-1 alpha-2."),
+	text("companyProfile.address.phoneNumber", "Telephone number."),
+	text("billingProfile.companyName", "Company name on bills. Only when one customer is read, as all of the billing profile."),
+	text("billingProfile.email", "Billing e-mail address."),
+	text("billingProfile.defaultAddress.addressLine1", "Street of the billing address."),
+	text("billingProfile.defaultAddress.addressLine2", "Second line of the billing address."),
+	text("billingProfile.defaultAddress.city", "City of the billing address."),
+	text("billingProfile.defaultAddress.state", "State of the billing address."),
+	text("billingProfile.defaultAddress.postalCode", "Postal code of the billing address."),
+	text("billingProfile.defaultAddress.country", "Country of the billing address."),
+	text("billingProfile.defaultAddress.phoneNumber", "Telephone number of the billing address."),
+	text("associatedPartnerId", "Tenant id of the customer's indirect reseller. Only when one customer is read."),
+	text("organizationRegistrationNumber", "Company registration number. Only when one customer is read, in countries that have it."),
+}
+
+// subscriptionMembers: https://learn.microsoft.com/partner-center/developer/subscription-resources
+var subscriptionMembers = []member{
+	computed("id", model.TypeText, "Subscription id, lower case. Unique within its customer; stays through renewals, changes on a transition.", func(o object) model.Value { return lower(o, "id") }),
+	text("offerId", "ProductId:SkuId:AvailabilityId; a GUID for legacy offers. The availability changes over time."),
+	computed("sku", model.TypeText, "ProductId:SkuId out of offerId, leading zeros kept; empty for legacy offers.", func(o object) model.Value { return model.Text(skuOf(o.text("offerId"))) }),
+	text("offerName", "Product name."),
+	{Field: connectors.Field{Name: "friendlyName", Type: model.TypeText, Writable: true, Doc: "Nickname the partner gave it."}, optional: true},
+	text("productType.id", "OnlineServicesNCE for New Commerce seats; OnlineServices for legacy ones; Azure, Software, SaaS and others."),
+	{Field: connectors.Field{Name: "quantity", Type: model.TypeQuantity, Writable: true, Costs: true, Doc: "Seats purchased, a whole number."}},
+	text("unitType", "What is counted: Licenses, Usage-based, Benefit."),
+	{Field: connectors.Field{Name: "parentSubscriptionId", Type: model.TypeText, Doc: "Base subscription of a legacy add-on; empty otherwise."},
+		compute: func(o object) model.Value { return model.Text(strings.ToLower(o.text("parentSubscriptionId"))) }},
+	typed("creationDate", model.TypeInstant, "When it was bought, UTC."),
+	typed("effectiveStartDate", model.TypeDay, "First day of the current term, UTC."),
+	optional("commitmentEndDate", model.TypeDay, "Last day of the current term, inclusive, UTC; empty without a term."),
+	optional("cancellationAllowedUntilDate", model.TypeInstant, "Last moment to cancel, UTC; empty when the window is closed."),
+	text("status", "active, suspended, expired, disabled, deleted, pending, none, or a word that is new; kept as delivered."),
+	{Field: connectors.Field{Name: "autoRenewEnabled", Type: model.TypeBool, Writable: true, Doc: "Renews by itself at the end of the term. Switching it off deletes what is scheduled for the renewal."}},
+	typed("isTrial", model.TypeBool, "A trial: quantity and status are locked."),
+	text("billingType", "license, usage, benefit or none."),
+	text("billingCycle", "monthly, annual, triennial, one_time, none or unknown."),
+	optional("termDuration", model.TypeText, "P1M, P1Y or P3Y; empty for usage and perpetual products."),
+	computed("refundOptions", model.TypeList, `What cancelling now gives back: "Full until 2031-02-02T00:00:00Z".`, refundOptions),
+	optional("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed right now."),
+	computed("refundable", model.TypeList, `The open windows for removing seats: "4 until 2031-03-11T13:04:55Z".`, refundable),
+	optional("scheduledNextTermInstructions.product.productId", model.TypeText, "Product scheduled for the renewal; empty when nothing is scheduled, as all of these."),
+	optional("scheduledNextTermInstructions.product.skuId", model.TypeText, "SKU scheduled for the renewal."),
+	optional("scheduledNextTermInstructions.product.billingCycle", model.TypeText, "Billing cycle scheduled for the renewal."),
+	optional("scheduledNextTermInstructions.product.termDuration", model.TypeText, "Term scheduled for the renewal."),
+	optional("scheduledNextTermInstructions.product.promotionId", model.TypeText, "Promotion scheduled for the renewal."),
+	optional("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats scheduled for the renewal."),
+	optional("scheduledNextTermInstructions.customTermEndDate", model.TypeDay, "Last day scheduled for the next term, UTC."),
+	optional("promotionId", model.TypeText, "Promotion it was bought with."),
+	optional("partnerId", model.TypeText, "MPN id of the indirect reseller; empty for direct customers."),
+	optional("orderId", model.TypeText, "Order it came from."),
+	typed("hasPurchasableAddons", model.TypeBool, "Add-ons can be bought for it."),
+	optional("suspensionReasons", model.TypeList, "Why it is suspended."),
+	optional("actions", model.TypeList, "What the service offers to do with it: edit, cancel."),
+}
+
+func lower(o object, path string) model.Value {
+	if v, ok := o.at(path); !ok || v == nil {
+		return model.Value{}
+	}
+	return model.Text(strings.ToLower(o.text(path)))
+}
+
+// skuOf is ProductId:SkuId of a catalogue item id.
+func skuOf(offer string) string {
+	parts := strings.Split(offer, ":")
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[0] + ":" + parts[1]
+}
+
+func domains(o object) model.Value {
+	var found []string
+	if domain := o.text("companyProfile.domain"); domain != "" {
+		found = append(found, domain)
+	}
+	custom, _ := o.at("customDomains")
+	list, _ := custom.([]any)
+	for _, domain := range list {
+		if domain, ok := domain.(string); ok {
+			found = append(found, domain)
+		}
+	}
+	for i := range found {
+		found[i] = strings.ToLower(found[i])
+	}
+	return model.List(found...)
+}
+
+func refundOptions(o object) model.Value {
+	var found []string
+	for _, option := range o.objects("refundOptions") {
+		until := option.text("expiresAt")
+		if until == "" {
+			until = option.text("expiresAfter") // the documents use both names
+		}
+		found = append(found, option.text("type")+" until "+moment(until))
+	}
+	return model.List(found...)
+}
+
+func refundable(o object) model.Value {
+	var found []string
+	for _, detail := range o.objects("refundableQuantity.details") {
+		found = append(found, detail.text("quantity")+" until "+moment(detail.text("allowedUntilDateTime")))
+	}
+	return model.List(found...)
+}
+
+// moment writes a time in the one form we use, and leaves what is not a time as it is.
+func moment(s string) string {
+	if t, err := parseTime(s); err == nil && !t.IsZero() {
+		return t.UTC().Format(time.RFC3339)
+	}
+	return s
+}
+
+// parseTime reads the vendor's times: with a zone or without one (UTC), with any number of fractional digits. Year 1 and
+// year 9999 stand for "none"; they give the zero time.
+func parseTime(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateOnly} {
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
+		}
+		if t = t.UTC(); t.Year() <= 1 || t.Year() >= 9999 {
+			return time.Time{}, nil
+		}
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time", s)
+}
+
+// decodeObject keeps numbers exact.
+func decodeObject(raw json.RawMessage) (object, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var o object
+	if err := d.Decode(&o); err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, fmt.Errorf("the service sent %s where a record was expected", firstLine(string(raw)))
+	}
+	return o, nil
+}
+
+// fields reads an object by a table. An error names the field that cannot be read.
+func fields(members []member, o object) (model.Fields, error) {
+	read := model.Fields{}
+	for _, m := range members {
+		v, err := m.value(o)
+		if err != nil {
+			return nil, fmt.Errorf("field %s: %w", m.Name, err)
+		}
+		if v.Known() {
+			read[m.Name] = v
+		}
+	}
+	return read, nil
+}
+
+func (m member) value(o object) (model.Value, error) {
+	if m.compute != nil {
+		return m.compute(o), nil
+	}
+	v, delivered := o.at(m.Name)
+	switch {
+	case !delivered && !m.optional:
+		return model.Value{}, nil
+	case v == nil:
+		return model.Empty(m.Type), nil
+	}
+	switch v := v.(type) {
+	case bool:
+		if m.Type == model.TypeBool {
+			return model.Bool(v), nil
+		}
+	case json.Number:
+		return parseValue(m.Type, v.String())
+	case string:
+		return parseValue(m.Type, v)
+	case []any:
+		var items []string
+		for _, item := range v {
+			items = append(items, fmt.Sprint(item))
+		}
+		if m.Type == model.TypeList {
+			return model.List(items...), nil
+		}
+	}
+	return model.Value{}, fmt.Errorf("the service sent a %T where %s was expected", v, m.Type)
+}
+
+func parseValue(t model.Type, s string) (model.Value, error) {
+	if t != model.TypeInstant && t != model.TypeDay || s == "" {
+		return model.Parse(t, s)
+	}
+	at, err := parseTime(s)
+	switch {
+	case err != nil:
+		return model.Value{}, err
+	case at.IsZero():
+		return model.Empty(t), nil
+	case t == model.TypeDay:
+		return model.DayValue(model.DayOf(at)), nil
+	}
+	return model.Instant(at), nil
+}
+
+// resource is a subscription as it was received, to be sent back whole: members we do not know included, numbers digit by
+// digit.
+type resource map[string]json.RawMessage
+
+func (r resource) clone() resource { return maps.Clone(r) }
+
+// key is the name under which the service wrote a member.
+func (r resource) key(name string) string {
+	for key := range r {
+		if strings.EqualFold(key, name) {
+			return key
+		}
+	}
+	return name
+}
+
+// get is a member's JSON; nil when it is absent or null.
+func (r resource) get(name string) json.RawMessage {
+	raw := r[r.key(name)]
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
+}
+
+func (r resource) set(name string, raw json.RawMessage) { r[r.key(name)] = raw }
