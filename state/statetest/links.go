@@ -1,0 +1,250 @@
+package statetest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+func vendorEnd(parent, id string) state.End {
+	return state.End{Account: "microsoft", Kind: "subscription", Parent: parent, ID: id}
+}
+
+func lineEnd(id string) state.End {
+	return state.End{Account: "psa", Kind: "addition", Parent: "a1", ID: id}
+}
+
+func line(id, flow string, vendor, psa state.End) state.Link {
+	return state.Link{ID: id, Flow: flow, Kind: model.KindLine, Vendor: vendor, PSA: psa, Label: "Contoso", How: "kept id"}
+}
+
+// activeLinks lists the ids in the order of the stream.
+func activeLinks(t testing.TB, b *bench, flow string, kind model.Kind) []string {
+	t.Helper()
+	var ids []string
+	ok(t, b.Links(t.Context(), flow, kind, func(l state.Link) error {
+		ids = append(ids, l.ID)
+		return nil
+	}))
+	return ids
+}
+
+// refused checks that an error is of a kind and names everything it must.
+func refused(t testing.TB, err, kind error, names ...string) {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Fatalf("got %v, want %v", err, kind)
+	}
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not name %q", err, name)
+		}
+	}
+}
+
+func links(t *testing.T, b *bench) {
+	ctx := t.Context()
+	l1, l2 := line("l1", "flow", vendorEnd("c2", "s1"), lineEnd("1")), line("l2", "flow", vendorEnd("c1", "s2"), lineEnd("2"))
+	ok(t, b.PutLinks(ctx, []state.Link{l1, l2}))
+	l1.State, l1.Created = state.LinkActive, b.clock.Now()
+	equal(t, "order", activeLinks(t, b, "flow", model.KindLine), []string{"l2", "l1"})
+	equal(t, "another flow", activeLinks(t, b, "other", ""), []string(nil))
+	equal(t, "any", activeLinks(t, b, "", ""), []string{"l2", "l1"})
+
+	got, found, err := b.LinkByVendor(ctx, "flow", model.KindLine, l1.Vendor)
+	ok(t, err)
+	equal(t, "by vendor", []any{got, found}, []any{l1, true})
+	got, found, err = b.LinkByPSA(ctx, "flow", model.KindLine, l1.PSA)
+	ok(t, err)
+	equal(t, "by PSA", []any{got, found}, []any{l1, true})
+	_, found, err = b.LinkByVendor(ctx, "flow", model.KindLine, vendorEnd("c1", "s1"))
+	ok(t, err)
+	equal(t, "under another parent", found, false)
+
+	// Written again it keeps its creation.
+	l1.Label = "Contoso Ltd"
+	b.clock.Advance(time.Hour)
+	again := l1
+	again.Created = time.Time{}
+	ok(t, b.PutLinks(ctx, []state.Link{again}))
+	got, _, err = b.Link(ctx, "l1")
+	ok(t, err)
+	equal(t, "written again", got, l1)
+
+	l1.State, l1.Closed = state.LinkClosed, b.clock.Advance(time.Hour)
+	ok(t, b.CloseLink(ctx, "l1"))
+	b.clock.Advance(time.Hour)
+	ok(t, b.CloseLink(ctx, "l1"))
+	got, _, err = b.Link(ctx, "l1")
+	ok(t, err)
+	equal(t, "closed", got, l1)
+	_, found, err = b.LinkByPSA(ctx, "flow", model.KindLine, l1.PSA)
+	ok(t, err)
+	equal(t, "closed link found by PSA", found, false)
+	equal(t, "left", activeLinks(t, b, "flow", model.KindLine), []string{"l2"})
+	refused(t, b.CloseLink(ctx, "nobody"), state.ErrNotFound, "nobody")
+}
+
+func linksVendorOnce(t *testing.T, b *bench) {
+	ctx := t.Context()
+	ok(t, b.PutLinks(ctx, []state.Link{line("l1", "flow", vendorEnd("c1", "s1"), lineEnd("1"))}))
+	err := b.PutLinks(ctx, []state.Link{line("l2", "flow", vendorEnd("c1", "s1"), lineEnd("2"))})
+	refused(t, err, state.ErrClaimed, "s1", "linked to 1", "linked to 2", "l1")
+	ok(t, b.CloseLink(ctx, "l1"))
+	ok(t, b.PutLinks(ctx, []state.Link{line("l2", "flow", vendorEnd("c1", "s1"), lineEnd("2"))}))
+}
+
+func linksClaimed(t *testing.T, b *bench) {
+	ctx := t.Context()
+	ok(t, b.PutLinks(ctx, []state.Link{line("l1", "microsoft-psa", vendorEnd("c1", "s1"), lineEnd("1"))}))
+	err := b.PutLinks(ctx, []state.Link{line("l2", "adobe-psa", vendorEnd("c1", "other"), lineEnd("1"))})
+	refused(t, err, state.ErrClaimed, "microsoft-psa", "adobe-psa", "addition 1", "l1")
+	equal(t, "kept", activeLinks(t, b, "", ""), []string{"l1"})
+
+	// The same number in another PSA is another line.
+	elsewhere := lineEnd("1")
+	elsewhere.Account = "second-psa"
+	ok(t, b.PutLinks(ctx, []state.Link{line("l3", "adobe-psa", vendorEnd("c1", "other"), elsewhere)}))
+}
+
+// Two tenants may be one company, in one flow or in several.
+func linksShared(t *testing.T, b *bench) {
+	ctx := t.Context()
+	company := state.End{Account: "psa", Kind: "company", ID: "42"}
+	var all []state.Link
+	for i, flow := range []string{"flow", "flow", "other"} {
+		tenant := state.End{Account: "microsoft", Kind: "customer", ID: fmt.Sprintf("tenant-%d", i)}
+		all = append(all, state.Link{ID: fmt.Sprintf("l%d", i), Flow: flow, Kind: model.KindCustomer, Vendor: tenant, PSA: company})
+	}
+	ok(t, b.PutLinks(ctx, all))
+	got, _, err := b.LinkByPSA(ctx, "flow", model.KindCustomer, company)
+	ok(t, err)
+	equal(t, "the oldest", got.ID, "l0")
+}
+
+func linksClaimedInBatch(t *testing.T, b *bench) {
+	ctx := t.Context()
+	err := b.PutLinks(ctx, []state.Link{line("l1", "one", vendorEnd("c1", "s1"), lineEnd("1")), line("l2", "two", vendorEnd("c1", "s1"), lineEnd("1"))})
+	refused(t, err, state.ErrClaimed, "one", "two")
+	if err := b.PutLinks(ctx, []state.Link{line("l1", "one", vendorEnd("c1", "s1"), lineEnd("1")), line("l1", "one", vendorEnd("c1", "s2"), lineEnd("2"))}); err == nil {
+		t.Error("a link given twice was taken")
+	}
+	equal(t, "kept", activeLinks(t, b, "", ""), []string(nil))
+}
+
+func linksReplaced(t *testing.T, b *bench) {
+	ctx := t.Context()
+	old := line("old", "flow", vendorEnd("c1", "s1"), lineEnd("1"))
+	ok(t, b.PutLinks(ctx, []state.Link{old}))
+	old.State = state.LinkClosed
+	ok(t, b.PutLinks(ctx, []state.Link{line("new", "flow", vendorEnd("c1", "s1"), lineEnd("1")), old}))
+	equal(t, "active", activeLinks(t, b, "", ""), []string{"new"})
+}
+
+func linksRefused(t *testing.T, b *bench) {
+	good := line("l1", "flow", vendorEnd("c1", "s1"), lineEnd("1"))
+	for name, spoil := range map[string]func(*state.Link){
+		"no id":     func(l *state.Link) { l.ID = "" },
+		"no flow":   func(l *state.Link) { l.Flow = "" },
+		"no kind":   func(l *state.Link) { l.Kind = "" },
+		"no vendor": func(l *state.Link) { l.Vendor.ID = "" },
+		"no psa":    func(l *state.Link) { l.PSA.ID = "" },
+	} {
+		l := good
+		spoil(&l)
+		if err := b.PutLinks(t.Context(), []state.Link{l}); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func seats(n int64) model.Fields { return model.Fields{"quantity": model.Int(n)} }
+
+func snapshots(t *testing.T, b *bench) {
+	ctx := t.Context()
+	ok(t, b.PutLinks(ctx, []state.Link{line("l1", "flow", vendorEnd("c1", "s1"), lineEnd("1")), line("l2", "flow", vendorEnd("c1", "s2"), lineEnd("2"))}))
+	vendor := state.Snapshot{Link: "l1", Side: state.SideVendor, Fields: seats(10), At: b.clock.Now().Add(-time.Minute), Run: "run-1"}
+	psa := state.Snapshot{Link: "l1", Side: state.SidePSA, Fields: seats(11), Run: "run-1"}
+	ok(t, b.PutSnapshots(ctx, []state.Snapshot{vendor, psa}))
+	psa.At = b.clock.Now()
+	vendor.Fields, vendor.Run = seats(12), "run-2"
+	stale := vendor
+	stale.Fields = seats(1)
+	ok(t, b.PutSnapshots(ctx, []state.Snapshot{stale, vendor}))
+	equal(t, "snapshots", must[map[string]state.Memory](t)(b.Snapshots(ctx, []string{"l1", "l2", "nobody"})), map[string]state.Memory{"l1": {Vendor: vendor, PSA: psa}})
+	equal(t, "known", []bool{vendor.Known(), state.Memory{}.PSA.Known()}, []bool{true, false})
+}
+
+func linksWithMemory(t *testing.T, b *bench) {
+	ctx := t.Context()
+	const n = 1100
+	var all []state.Link
+	var memory []state.Snapshot
+	for i := range n {
+		id := fmt.Sprintf("l%04d", i)
+		all = append(all, line(id, "flow", vendorEnd(fmt.Sprintf("c%d", i%2), fmt.Sprintf("s%04d", i)), lineEnd(id)))
+		switch i % 3 {
+		case 0:
+			memory = append(memory, state.Snapshot{Link: id, Side: state.SideVendor, Fields: seats(int64(i)), Run: "r"}, state.Snapshot{Link: id, Side: state.SidePSA, Fields: seats(int64(-i)), Run: "r"})
+		case 1:
+			memory = append(memory, state.Snapshot{Link: id, Side: state.SidePSA, Fields: seats(int64(-i)), Run: "r"})
+		}
+	}
+	all = append(all, line("elsewhere", "other", vendorEnd("c0", "s0"), lineEnd("elsewhere")))
+	ok(t, b.PutLinks(ctx, all))
+	ok(t, b.PutSnapshots(ctx, memory))
+	ok(t, b.CloseLink(ctx, "l0000"))
+
+	count, last := 0, ""
+	ok(t, b.LinksWithMemory(ctx, "flow", model.KindLine, "", func(l state.Link, m state.Memory) error {
+		count++
+		key := l.Vendor.Parent + l.Vendor.ID
+		if key <= last {
+			return fmt.Errorf("%s comes after %s", key, last)
+		}
+		last = key
+		var i int64
+		if _, err := fmt.Sscanf(l.ID, "l%d", &i); err != nil {
+			return err
+		}
+		var want state.Memory
+		if i%3 == 0 {
+			want.Vendor = state.Snapshot{Link: l.ID, Side: state.SideVendor, Fields: seats(i), At: b.clock.Now(), Run: "r"}
+		}
+		if i%3 != 2 {
+			want.PSA = state.Snapshot{Link: l.ID, Side: state.SidePSA, Fields: seats(-i), At: b.clock.Now(), Run: "r"}
+		}
+		equal(t, "memory of "+l.ID, m, want)
+		return nil
+	}))
+	equal(t, "links", count, n-1)
+
+	count = 0
+	ok(t, b.LinksWithMemory(ctx, "flow", model.KindLine, "c1", func(l state.Link, _ state.Memory) error {
+		count++
+		equal(t, "parent", l.Vendor.Parent, "c1")
+		return nil
+	}))
+	equal(t, "links of one parent", count, n/2)
+	enough := errors.New("enough")
+	if err := b.LinksWithMemory(ctx, "flow", model.KindLine, "", func(state.Link, state.Memory) error { return enough }); err != enough {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+}
+
+func snapshotsRefused(t *testing.T, b *bench) {
+	for name, snap := range map[string]state.Snapshot{
+		"of no link":         {Side: state.SideVendor, Fields: seats(1)},
+		"of an unknown link": {Link: "nobody", Side: state.SideVendor, Fields: seats(1)},
+		"of an unknown side": {Link: "nobody", Side: "middle", Fields: seats(1)},
+	} {
+		if err := b.PutSnapshots(t.Context(), []state.Snapshot{snap}); err == nil {
+			t.Errorf("a snapshot %s was kept", name)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+// Package statetest is what every state database must do. A database's own test calls Run and adds only what is special about it:
+//
+//	func TestSQLite(t *testing.T) {
+//		statetest.Run(t, func(t testing.TB, opts ...state.Option) *state.Store { ... a new, empty store ... })
+//	}
+//
+// When a method is added to the store, its test goes here.
+package statetest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// Open makes a new, empty store that lives until the end of the test.
+type Open func(t testing.TB, opts ...state.Option) *state.Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *bench)
+	}{
+		{"cursors are kept per account", cursors},
+		{"sweeps are kept per account and kind", sweeps},
+		{"times keep their nanoseconds and become UTC", times},
+
+		{"records: what is the same is only marked as seen", recordsUnchanged},
+		{"records: what a value says survives byte for byte", recordsExact},
+		{"records: a record that occurs twice counts as its last occurrence", recordsTwice},
+		{"records: one that cannot be stored spoils the whole call", recordsRefused},
+		{"records: streams are ordered and filtered", recordsFiltered},
+		{"records: long filters keep the order", recordsLongFilter},
+		{"records: gone, and back again", recordsGone},
+		{"records: gone only under the parents that were listed", recordsGoneParents},
+		{"records: seen by another run meanwhile is not gone", recordsGoneOverlap},
+		{"records: gone needs a run", recordsGoneUnknownRun},
+		{"records: many", recordsMany},
+		{"streams: the caller's error comes back as it is", streamErrors},
+		{"streams: writing inside a stream works", streamWrites},
+		{"a cancelled context stops work and keeps nothing", cancelled},
+
+		{"links: written, found from both sides, closed", links},
+		{"links: a vendor record has one active link in a flow", linksVendorOnce},
+		{"links: a line is claimed by one flow", linksClaimed},
+		{"links: records that are not lines may be shared", linksShared},
+		{"links: claims inside one call are found and nothing is kept", linksClaimedInBatch},
+		{"links: closing and replacing in one call", linksReplaced},
+		{"links: what is incomplete is refused", linksRefused},
+		{"snapshots: replaced per side", snapshots},
+		{"snapshots: streamed with their links", linksWithMemory},
+		{"snapshots: need their link", snapshotsRefused},
+
+		{"runs: from start to finish", runs},
+		{"runs: a second one is skipped and says so", runsSkipped},
+		{"runs: twenty at once are one", runsRace},
+		{"runs: asked to stop", runsStopped},
+		{"runs: interrupted", runsAbandoned},
+		{"runs: what cannot be is refused", runsRefused},
+		{"findings: opened, updated, closed, opened again", findings},
+		{"findings: what was not compared stays open", findingsUnread},
+		{"findings: keys must differ", findingsRefused},
+		{"plans: found by the beginning of their digest", plans},
+		{"plans: the latest of a flow", plansLatest},
+
+		{"journal: every step that is allowed and every one that is not", journalTransitions},
+		{"journal: all entries or none", journalAtomic},
+		{"journal: settled in one piece", journalSettle},
+		{"journal: open intents", journalOpen},
+		{"journal: history by link, record, run and intent", journalFilter},
+		{"journal: the chain holds and its head moves", journalVerify},
+		{"journal: written by many at once", journalRace},
+
+		{"lock: one daemon at a time", lockOnce},
+		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			clock := &Clock{now: time.Date(2031, 1, 31, 6, 0, 0, 0, time.UTC)}
+			c.test(t, &bench{open(t, state.WithClock(clock.Now)), clock})
+		})
+	}
+}
+
+// bench is a store with a clock that stands until it is moved.
+type bench struct {
+	*state.Store
+	clock *Clock
+}
+
+// Clock is a clock for tests.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock and returns its new time.
+func (c *Clock) Advance(d time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return c.now
+}
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		ok(t, err)
+		return v
+	}
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b model.Value) bool { return a == b })); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
