@@ -175,7 +175,7 @@ func (l *loader) readConfig(path string) {
 	root := l.parse(path, source)
 	m := root.Map()
 	if !root.IsMap() {
-		return // said by parse or by Map
+		return // said by parse or by Map; without keys there is no time zone to miss
 	}
 	l.version(m)
 	l.readState(m.Get("state"))

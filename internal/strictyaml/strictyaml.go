@@ -260,10 +260,10 @@ func (m *Map) Get(key string) *Node {
 	return m.byKey[key]
 }
 
-// Need is Get for a key that must be there.
+// Need is Get for a key that must be there. A node that is no map was complained about already.
 func (m *Map) Need(key string) *Node {
 	n := m.Get(key)
-	if n == nil && m.node != nil {
+	if n == nil && m.node.IsMap() {
 		m.node.Complain("add it", "%q is missing", key)
 	}
 	return n
