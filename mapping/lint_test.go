@@ -75,7 +75,7 @@ m.yaml:7:103: billing never holds "Never" (known: Billable, DoNotBill, NoCharge)
 m.yaml:7:68: "Billable" already means billable (remove one of them)
 m.yaml:8:40: no words are given (write words: {billable: Billable})
 m.yaml:9:39: words cannot translate money`},
-		{"one native field written twice", line("quantity: {both: count}\n      less_included: {both: count}\n    create: {count: 1, ware: x}"), `
+		{"one native field written twice", line("quantity: {both: count}\n      less_included: {both: count}\n    create: {count: {field: quantity}, ware: x}"), `
 m.yaml:8:29: count is written by quantity already (make one of them read only)
 m.yaml:9:14: count is written by quantity already (make one of them read only)`},
 		{"creation", line("end: ends\n    create:\n      begins: 2031-02-30\n      billing: Bilable\n      note: far too long a note\n      taxable: ''\n      price: {field: quantity}\n      cost: 1 GBP\n      nowhere: 1\n      custom.X: {feld: start}"), `

@@ -144,18 +144,15 @@ func (l *loader) field(n *noun, table model.Table, writers map[string]string, ke
 		return
 	}
 	r.origin.Rule = how + ": " + source.Text()
+	if r.twoWay {
+		l.claim(writers, r.native.Name, f.Name, source)
+	}
 	typ, ok = l.steps(r, typ, as, words)
 	if !ok {
 		return
 	}
 	if !l.fit(r, typ, value) {
 		return
-	}
-	if r.twoWay {
-		if !n.native.Can(connectors.AbilityChange) && !n.native.Can(connectors.AbilityCreate) {
-			source.Complain("write from instead of both", "%s can neither be changed nor created in %s", n.native.Name, l.system.System)
-		}
-		l.claim(writers, r.native.Name, f.Name, source)
 	}
 	n.byField[f.Name] = r
 }
@@ -361,8 +358,12 @@ func (l *loader) create(n *noun, table model.Table, writers map[string]string, n
 			key.Complain("", "%s of %s cannot be written", native.Name, n.native.Name)
 			return
 		}
-		l.claim(writers, native.Name, "create", key)
-		if c, ok := l.creation(table, native, value); ok {
+		c, ok := l.creation(table, native, value)
+		if c.field != "" {
+			l.claim(writers, native.Name, "create", key)
+		}
+		writers[native.Name] = "create"
+		if ok {
 			n.create = append(n.create, c)
 		}
 	})

@@ -17,7 +17,7 @@
 //	      country: {from: country, as: upper}  # a converter, read only
 //	    create:                              # sent when a record is created, and only then
 //	      effectiveDate: {field: start}      # a model field
-//	      taxableFlag: true                  # a constant
+//	      billCustomer: Billable             # a constant, where no two-way field has a value for it
 //
 // Every kind also offers id and, below another kind, parent: the record's own id and the id of the record it belongs
 // to. Custom fields of the system are named with the kind's prefix (custom.Anything at all).
@@ -78,7 +78,7 @@ type rule struct {
 // creation gives one native field its value when a record is created.
 type creation struct {
 	native   connectors.Field
-	constant model.Value // used when field is empty
+	constant model.Value // used when field is empty and no two-way field has a value
 	field    string      // model field
 	step     step        // from the model field's type to the native one
 	pos      diag.Pos
@@ -345,7 +345,10 @@ func (m *Mapping) NativeCreate(kind model.Kind, fields model.Fields) (model.Fiel
 	}
 	for _, c := range n.create {
 		v := c.constant
-		if c.field != "" {
+		switch {
+		case c.field == "" && !out[c.native.Name].Blank():
+			continue
+		case c.field != "":
 			if v = fields[c.field]; v.Blank() {
 				continue
 			}

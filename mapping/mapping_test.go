@@ -88,6 +88,7 @@ records:
       begins: {field: start}
       taxable: true
       note: "007"
+      billing: Billable
   subscription:
     from: row
     where: count > 0
@@ -271,7 +272,7 @@ func TestToNative(t *testing.T) {
 		{"read only", model.KindLine, model.Fields{"end": day("2031-02-28")}, nil,
 			"write line.end in shop: shop.yaml:30:12 only reads it (from: ends); write {both: ...} there if the system takes it"},
 		{"an expression", model.KindSubscription, model.Fields{"quantity": count("1")}, nil,
-			"write subscription.quantity in shop: shop.yaml:43:17 only reads it (value: count - included); write {both: ...} there if the system takes it"},
+			"write subscription.quantity in shop: shop.yaml:44:17 only reads it (value: count - included); write {both: ...} there if the system takes it"},
 		{"not mapped", model.KindLine, model.Fields{"changed_by": model.Text("x")}, nil,
 			"write line.changed_by in shop: shop.yaml:21:3 does not map it; add it there as {both: ...}"},
 		{"noun not mapped", model.KindTicket, model.Fields{}, nil, "write ticket in shop: the mapping has no ticket"},
@@ -297,6 +298,11 @@ func TestNativeCreate(t *testing.T) {
 	m := load(t, shopFile)
 	full := model.Fields{"product": model.Text("w1"), "quantity": count("5"), "start": day("2031-02-01"), "unit_price": model.Empty(model.TypeMoney),
 		"end": day("2031-02-28"), "contract": model.Text("c1")}
+	with := func(field string, v model.Value) model.Fields {
+		f := full.Clone()
+		f[field] = v
+		return f
+	}
 	without := func(field string) model.Fields {
 		f := full.Clone()
 		delete(f, field)
@@ -310,13 +316,17 @@ func TestNativeCreate(t *testing.T) {
 		err    string
 	}{
 		{"two-way fields and the create section", model.KindLine, full,
-			model.Fields{"ware": model.Text("w1"), "count": count("5"), "begins": day("2031-02-01"), "taxable": truth(true), "note": model.Text("007")}, ""},
+			model.Fields{"ware": model.Text("w1"), "count": count("5"), "begins": day("2031-02-01"), "taxable": truth(true), "note": model.Text("007"),
+				"billing": model.Text("Billable")}, ""},
+		{"a two-way field goes before the constant", model.KindLine, with("bill", model.Text("no_charge")),
+			model.Fields{"ware": model.Text("w1"), "count": count("5"), "begins": day("2031-02-01"), "taxable": truth(true), "note": model.Text("007"),
+				"billing": model.Text("NoCharge")}, ""},
 		{"a required field of the create section", model.KindLine, without("product"), nil,
 			"create line in shop: the system requires ware; it comes from the model field product (shop.yaml:34:13), which has no value"},
 		{"a required two-way field", model.KindLine, without("quantity"), nil,
 			"create line in shop: the system requires count; it comes from the model field quantity (shop.yaml:26:17), which has no value"},
 		{"no create section", model.KindSubscription, full, nil,
-			"create subscription in shop: the mapping does not say how; add a create section to shop.yaml:38:3"},
+			"create subscription in shop: the mapping does not say how; add a create section to shop.yaml:39:3"},
 		{"noun not mapped", model.KindTicket, full, nil, "create ticket in shop: the mapping has no ticket"},
 	}
 	for _, test := range tests {

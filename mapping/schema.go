@@ -52,6 +52,7 @@ func recordSchema(t model.Table, d connectors.Descriptor) object {
 			"from":   object{"const": k.Name},
 			"fields": object{"type": "object", "additionalProperties": false, "properties": fields},
 		}
+		properties["create"] = false
 		if k.Can(connectors.AbilityCreate) {
 			properties["create"] = createSchema(t, k)
 		}

@@ -129,7 +129,7 @@ func readTest(m *Mapping, node *strictyaml.Node) userTest {
 		node.Complain("add native, change or create", "the test does nothing")
 	case t.native == nil && (expect.Present() || problems.Present() || skipped.Present()):
 		node.Complain("add native", "there is no native record to read")
-	case t.native != nil && !t.skipped && len(t.expect) == 0 && len(t.problems) == 0:
+	case t.native != nil && !t.skipped && !expect.Present() && !problems.Present():
 		node.Complain("add expect", "the test expects nothing")
 	case t.skipped && (expect.Present() || problems.Present()):
 		node.Complain("remove expect or skipped", "a skipped record has no fields to expect")
