@@ -4,6 +4,7 @@ package contract
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -45,11 +46,17 @@ func connectWiseDocument(t *testing.T) *OpenAPI {
 type partnerCenter struct {
 	endpoints                                                         Endpoints
 	customers, customer, company, billing, auditRecords, subscription Shape
+	relationships                                                     Shape
+	priceColumns                                                      []string
 }
 
 // Paths and parameters that the list of the vendor's own client lacks, each with the section of the reference page that
 // documents it.
-var documentedElsewhere = Endpoints{}
+var documentedElsewhere = Endpoints{
+	{Path: "{tenant}/oauth2/token", Source: "section 1.3, another host"},
+	{Path: "sales/{sheet}/$value", Source: "section 7, another host"},
+	{Path: "auditrecords", Parameters: []string{"seekOperation"}, Source: "sections 2.5 and 13: audit records are read page by page as customers are"},
+}
 
 func partnerCenterDocuments(t *testing.T) partnerCenter {
 	t.Helper()
@@ -57,15 +64,35 @@ func partnerCenterDocuments(t *testing.T) partnerCenter {
 	endpoints := must(ReadEndpoints(published(t, "microsoft/sdk-endpoints.json"), "the vendor's own client"))(t)
 	customers := published(t, "microsoft/openapi2-customers.json")
 	shape := func(name string) Shape { return must(SwaggerShape(customers, name))(t) }
+	list := shape("Microsoft.Partner.Core.Collections.ResourceCollection[" + contracts + "Customer]")
+	list["continuationToken"] = nil // section 2.5: some bodies carry it beside the link
+	subscription := must(TableShape(string(published(t, "microsoft-partner-center.md")), "### 5.2", "links"))(t)
+	subscription["fulfilmentHint"] = nil // invented: the stand-in sends it to see that clients bring back what they do not know
 	return partnerCenter{
-		endpoints:    append(endpoints, documentedElsewhere...),
-		customers:    shape("Microsoft.Partner.Core.Collections.ResourceCollection[" + contracts + "Customer]"),
-		customer:     shape(contracts + "Customer"),
-		company:      shape(contracts + "CustomerCompanyProfile"),
-		billing:      shape(contracts + "CustomerBillingProfile"),
-		auditRecords: must(SwaggerShape(published(t, "microsoft/openapi2-audit.json"), "PagedResourceCollection[AuditRecord]"))(t),
-		subscription: must(TableShape(string(published(t, "microsoft-partner-center.md")), "### 5.2", "links"))(t),
+		endpoints:     append(endpoints, documentedElsewhere...),
+		customers:     list,
+		customer:      shape(contracts + "Customer"),
+		company:       shape(contracts + "CustomerCompanyProfile"),
+		billing:       shape(contracts + "CustomerBillingProfile"),
+		relationships: shape("Microsoft.Partner.Core.Collections.ResourceCollection[" + contracts + "PartnerRelationship]"),
+		auditRecords:  must(SwaggerShape(published(t, "microsoft/openapi2-audit.json"), "PagedResourceCollection[AuditRecord]"))(t),
+		subscription:  subscription,
+		priceColumns:  priceColumns(t, published(t, "microsoft/billing-columns.csv")),
 	}
+}
+
+// priceColumns reads the columns of the price sheet from a table of dataset, column and more.
+func priceColumns(t *testing.T, table []byte) (columns []string) {
+	t.Helper()
+	for _, row := range must(csv.NewReader(bytes.NewReader(table)).ReadAll())(t) {
+		if row[0] == "price_sheet_updatedlicensebased" {
+			columns = append(columns, row[1])
+		}
+	}
+	if len(columns) == 0 {
+		t.Fatal("the table of columns has none of the price sheet")
+	}
+	return columns
 }
 
 // The documents themselves must be able to object; a document that lost its content would let everything pass.
