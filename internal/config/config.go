@@ -39,17 +39,17 @@
 //	mode: propose                  # default; observe, propose or write
 //	customers:
 //	  match: [link, tenant_ids, domains, tax_id, name]   # default; a name alone only proposes
-//	  missing: {psa: propose, vendor: propose}           # default; propose, create or ignore
+//	  missing: {psa: propose, vendor: propose}           # default; or ignore
 //	  fields: {name: {owner: psa}}                       # default: none follows
 //	products:
-//	  match: [link, key]                                 # default; fields of a product, joined by +
-//	  missing: {psa: propose}                            # default
+//	  match: [link, key]                                 # the only choice: SKU, term and billing cycle together
+//	  missing: {psa: propose}                            # default; propose, create or ignore
 //	contracts: {type: Cloud Services, per: customer, missing: {psa: propose}}
 //	lines:
 //	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
 //	  count: purchased             # the only choice
 //	  missing: {psa: propose}      # default
-//	  fields:                      # what follows; a field that is not named is left alone
+//	  fields:                      # what follows, of quantity, unit_cost, unit_price and description; the rest is left alone
 //	    quantity: {owner: both, conflict: hold}          # conflict: hold is the default; vendor, psa, highest, lowest
 //	    unit_cost: {owner: vendor, put_back: true}       # put_back: undo edits on the side that does not own it
 //	guards:

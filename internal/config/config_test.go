@@ -246,11 +246,11 @@ schedule: "30 7 * * 1-5"
 mode: write
 customers:
   match: [link, domains]
-  missing: {psa: create, vendor: ignore}
+  missing: {psa: ignore, vendor: ignore}
   fields:
     name: {owner: psa, put_back: true}
 products:
-  match: [link, sku+term+billing_cycle]
+  match: [key]
   missing: {psa: create}
 contracts: {type: Cloud Services, per: customer, missing: {psa: create}}
 lines:
@@ -273,10 +273,10 @@ guards:
 		Schedule: "30 7 * * 1-5", Mode: engine.ModeWrite,
 		Customers: engine.CustomerRules{
 			Match:      []string{"link", "domains"},
-			MissingPSA: engine.MissingCreate, MissingVendor: engine.MissingIgnore,
+			MissingPSA: engine.MissingIgnore, MissingVendor: engine.MissingIgnore,
 			Fields: map[string]plan.FieldRule{"name": {Owner: plan.OwnerPSA, Conflict: plan.ConflictHold, PutBack: true}},
 		},
-		Products:  engine.ProductRules{Match: []string{"link", "sku+term+billing_cycle"}, MissingPSA: engine.MissingCreate},
+		Products:  engine.ProductRules{Match: []string{"key"}, MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
 			First: plan.FirstVendor, MissingPSA: engine.MissingCreate,

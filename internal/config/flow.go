@@ -24,10 +24,12 @@ const (
 	defaultPerRunShare      = 10 // percent
 )
 
-var (
-	customerMatches       = []string{"link", "tenant_ids", "domains", "tax_id", "name"}
-	defaultProductMatches = []string{"link", "key"}
-)
+// productMatches are what products are always matched by; a flow may say so.
+var productMatches = []string{"link", "key"}
+
+// lineFields are the fields of a line that the engine fills from a subscription and its price. A rule for another field
+// would do nothing.
+var lineFields = []string{"quantity", "unit_cost", "unit_price", "description"}
 
 // flowFile is a flow with the places that later complaints point at.
 type flowFile struct {
@@ -164,44 +166,22 @@ func roleWord(r connectors.Role) string {
 
 func readCustomers(n *strictyaml.Node) engine.CustomerRules {
 	m := n.Map()
-	rules := engine.CustomerRules{Match: slices.Clone(customerMatches)}
-	if w := m.Get("match"); w.Present() {
-		rules.Match = words(w, func(item *strictyaml.Node, word string) {
-			if !slices.Contains(customerMatches, word) {
-				item.Complain(diag.DidYouMean(word, customerMatches), "customers cannot be matched by %q", word)
-			}
-		})
-	}
+	rules := engine.CustomerRules{Match: readMatch(m.Get("match"), "customers", engine.MatchNames())}
 	missing := m.Get("missing").Map()
-	rules.MissingPSA, rules.MissingVendor = readMissing(missing.Get("psa")), readMissing(missing.Get("vendor"))
+	rules.MissingPSA, rules.MissingVendor = readMissingCustomer(missing.Get("psa")), readMissingCustomer(missing.Get("vendor"))
 	missing.Close()
 	table, _ := model.TableOf(model.KindCustomer)
-	rules.Fields = readFields(m.Get("fields"), "customer", table)
+	rules.Fields = readFields(m.Get("fields"), table, table.Names())
 	m.Close()
 	return rules
 }
 
 func readProducts(n *strictyaml.Node) engine.ProductRules {
-	table, _ := model.TableOf(model.KindProduct)
-	known := []string{"link"}
-	for _, f := range table.Fields {
-		if f.Type == model.TypeText {
-			known = append(known, f.Name)
-		}
-	}
 	m := n.Map()
-	rules := engine.ProductRules{Match: slices.Clone(defaultProductMatches)}
-	if w := m.Get("match"); w.Present() {
-		rules.Match = words(w, func(item *strictyaml.Node, word string) {
-			if word == "link" {
-				return
-			}
-			for name := range strings.SplitSeq(word, "+") {
-				if name == "link" || !slices.Contains(known, name) {
-					item.Complain(diag.DidYouMean(name, known), "products cannot be matched by %q", name)
-				}
-			}
-		})
+	match := m.Get("match")
+	rules := engine.ProductRules{Match: readMatch(match, "products", productMatches)}
+	if match.IsList() && len(rules.Match) > 0 && !slices.Contains(rules.Match, "key") {
+		match.Complain("write match: [link, key], or remove the line", "products are always matched by their key")
 	}
 	rules.MissingPSA = readMissingPSA(m)
 	m.Close()
@@ -234,7 +214,8 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	}
 	rules.MissingPSA = readMissingPSA(m)
 	fields := m.Need("fields")
-	rules.Fields = readFields(fields, "line", lineFields())
+	table, _ := model.TableOf(model.KindLine)
+	rules.Fields = readFields(fields, table, lineFields)
 	if fields.IsMap() && len(rules.Fields) == 0 {
 		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
 	}
@@ -242,28 +223,17 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	return rules
 }
 
-// lineFields are the fields of a line that a subscription has too, under the same name, so that one can follow the other.
-// Fields that only hold an id are the engine's own business.
-func lineFields() model.Table {
-	line, _ := model.TableOf(model.KindLine)
-	subscription, _ := model.TableOf(model.KindSubscription)
-	line.Fields = slices.DeleteFunc(slices.Clone(line.Fields), func(f model.Field) bool {
-		_, shared := subscription.Field(f.Name)
-		return !shared || f.Ref != ""
-	})
-	return line
-}
-
-// readFields reads who owns which field.
-func readFields(n *strictyaml.Node, noun string, table model.Table) map[string]plan.FieldRule {
+// readFields reads who owns which field; known are the fields that can follow the other side.
+func readFields(n *strictyaml.Node, table model.Table, known []string) map[string]plan.FieldRule {
 	rules := map[string]plan.FieldRule{}
 	n.Map().Each(func(key, value *strictyaml.Node) {
-		field, ok := table.Field(key.Text())
-		if !ok {
-			key.Complain(diag.DidYouMean(key.Text(), table.Names()), "no field %q of a %s can follow the other side", key.Text(), noun)
+		name := key.Text()
+		field, _ := table.Field(name)
+		if !slices.Contains(known, name) {
+			key.Complain(diag.DidYouMean(name, known), "no field %q of a %s can follow the other side", name, table.Kind)
 			field.Type = model.TypeQuantity // the rule itself is still checked, with every word allowed
 		}
-		rules[key.Text()] = readFieldRule(value, field)
+		rules[name] = readFieldRule(value, field)
 	})
 	return rules
 }
@@ -324,6 +294,15 @@ func readMissing(n *strictyaml.Node) engine.Missing {
 	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingCreate, engine.MissingIgnore)
 }
 
+// readMissingCustomer knows one word less: companies and tenants are made by people.
+func readMissingCustomer(n *strictyaml.Node) engine.Missing {
+	if n.IsScalar() && n.Text() == string(engine.MissingCreate) {
+		n.Complain("write propose: it is reported, and linked when somebody has created it", "this trueup creates no customers")
+		return ""
+	}
+	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingIgnore)
+}
+
 // oneOf is strictyaml's OneOf for the engine's words, with a default for an absent key.
 func oneOf[T ~string](n *strictyaml.Node, absent T, allowed ...T) T {
 	if !n.Present() {
@@ -336,22 +315,27 @@ func oneOf[T ~string](n *strictyaml.Node, absent T, allowed ...T) T {
 	return T(n.OneOf(texts...))
 }
 
-// words reads a list of different words and shows each to check.
-func words(n *strictyaml.Node, check func(item *strictyaml.Node, word string)) []string {
-	var list []string
-	for _, item := range n.List() {
+// readMatch reads what things are matched by; absent is everything known, in order.
+func readMatch(n *strictyaml.Node, things string, known []string) []string {
+	if !n.Present() {
+		return slices.Clone(known)
+	}
+	var match []string
+	items := n.List()
+	for _, item := range items {
 		word := item.Text()
 		switch {
 		case !item.IsScalar():
-		case slices.Contains(list, word):
+		case !slices.Contains(known, word):
+			item.Complain(diag.DidYouMean(word, known), "%s cannot be matched by %q", things, word)
+		case slices.Contains(match, word):
 			item.Complain("remove one of them", "%q is in the list twice", word)
 		default:
-			check(item, word)
-			list = append(list, word)
+			match = append(match, word)
 		}
 	}
-	if n.IsList() && len(n.List()) == 0 {
+	if n.IsList() && len(items) == 0 {
 		n.Complain("name at least one, or remove the line for the default", "the list is empty")
 	}
-	return list
+	return match
 }
