@@ -204,49 +204,58 @@ func stopped(call call, err, cause error) error {
 // secrets makes as many things go wrong as it can and reads everything that was said about it.
 func secrets(b *bench) error {
 	var c complaints
-	ctx := b.Context()
-	for _, name := range append([]string{""}, faults...) {
-		in := b.fresh()
-		calls, err := in.calls(ctx)
-		if err != nil {
-			return err
+	c.wrap("untroubled", speaks(b, b.fresh(), 4*patience))
+	for _, name := range faults {
+		wait := 4 * patience
+		if name == Slow {
+			wait = patience
 		}
-		if len(in.Secrets) == 0 {
-			return errors.New("the subject plants no secret and does not skip the scenario")
-		}
-		if name != "" {
-			set, err := b.fault(in, name)
-			if err != nil {
-				return err
-			}
-			if set == nil {
-				continue
-			}
-			set(true)
+		c.wrap("secrets", b.faulted([]string{name}, func(in *instance, set func(bool)) error {
 			defer set(false)
-		}
-		said := []string{fmt.Sprintf("%+v", in.descriptor), fmt.Sprintf("%+v", in.Connector), fmt.Sprintf("%#v", in.Connector)}
-		for _, call := range calls {
-			short, stop := context.WithTimeout(ctx, 4*patience)
-			if err := call.do(short); err != nil {
+			return speaks(b, in, wait, set)
+		}))
+	}
+	return c.err()
+}
+
+// speaks makes every call, with some faults on, and looks for secrets in what was said.
+func speaks(b *bench, in *instance, wait time.Duration, set ...func(bool)) error {
+	calls, err := in.calls(b.Context())
+	if err != nil {
+		return err
+	}
+	if len(in.Secrets) == 0 {
+		return errors.New("the subject plants no secret and does not skip the scenario")
+	}
+	for _, on := range set {
+		on(true)
+	}
+	said := []string{fmt.Sprintf("%+v", in.descriptor), fmt.Sprintf("%+v", in.Connector), fmt.Sprintf("%#v", in.Connector)}
+	within := func(f func(context.Context)) {
+		ctx, stop := context.WithTimeout(b.Context(), wait)
+		defer stop()
+		f(ctx)
+	}
+	for _, call := range calls {
+		within(func(ctx context.Context) {
+			if err := call.do(ctx); err != nil {
 				said = append(said, fmt.Sprintf("%v %+v %#v", err, err, err))
 			}
-			stop()
-		}
-		short, stop := context.WithTimeout(ctx, 4*patience)
-		report, err := in.Connector.Check(short)
-		stop()
+		})
+	}
+	within(func(ctx context.Context) {
+		report, err := in.Connector.Check(ctx)
 		said = append(said, fmt.Sprintf("%+v %v", report, err))
-		for _, entry := range in.logs.All() {
-			said = append(said, fmt.Sprintf("%s %s %v", entry.LoggerName, entry.Message, entry.ContextMap()))
-		}
-		for _, secret := range in.Secrets {
-			for form, text := range map[string]string{
-				"as it is": secret, "escaped": url.QueryEscape(secret), "in base64": base64.StdEncoding.EncodeToString([]byte(secret)),
-			} {
-				if i := slices.IndexFunc(said, func(s string) bool { return strings.Contains(s, text) }); i >= 0 {
-					c.add("fault %q: a planted secret is seen %s in: %.60s…", name, form, strings.ReplaceAll(said[i], text, "<here>"))
-				}
+	})
+	for _, entry := range in.logs.All() {
+		said = append(said, fmt.Sprintf("%s %s %v", entry.LoggerName, entry.Message, entry.ContextMap()))
+	}
+	var c complaints
+	for _, secret := range in.Secrets {
+		for _, text := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
+			if i := slices.IndexFunc(said, func(s string) bool { return strings.Contains(s, text) }); i >= 0 {
+				c.add("a planted secret is seen in: %.120s", strings.ReplaceAll(said[i], text, "<here>"))
+				break
 			}
 		}
 	}
@@ -294,28 +303,36 @@ func canonical(b *bench) error {
 	if !ok {
 		return nil
 	}
-	record := &verdict{name: b.Name()}
-	rapid.Check(record, func(t *rapid.T) {
-		kind := rapid.SampledFrom(in.descriptor.Kinds).Draw(t, "kind")
-		f := rapid.SampledFrom(append(slices.Clone(kind.Fields), writableFields(kind)...)).Draw(t, "field")
-		v := value(f).Draw(t, "value")
-		once := canonicalizer.Canonical(kind.Name, f.Name, v)
-		if twice := canonicalizer.Canonical(kind.Name, f.Name, once); twice != once {
-			t.Fatalf("%s.%s: %q becomes %q, and then %q", kind.Name, f.Name, v, once, twice)
+	var c complaints
+	for _, kind := range in.descriptor.Kinds {
+		for _, f := range append(slices.Clone(kind.Fields), writableFields(kind)...) {
+			for _, nothing := range []model.Value{{}, model.Empty(f.Type)} {
+				if made := canonicalizer.Canonical(kind.Name, f.Name, nothing); made != nothing {
+					c.add("%s.%s: nothing (type %q) becomes %s %q", kind.Name, f.Name, nothing.Type(), made.Type(), made)
+				}
+			}
 		}
-		if once.Type() != v.Type() || (v.Blank() && !once.Blank()) {
-			t.Fatalf("%s.%s: %s %q becomes %s %q", kind.Name, f.Name, v.Type(), v, once.Type(), once)
+	}
+	c.wrap("drawn values", ask(b.Name(), func(t *rapid.T) {
+		for _, kind := range in.descriptor.Kinds {
+			for _, f := range append(slices.Clone(kind.Fields), writableFields(kind)...) {
+				v := value(f).Draw(t, kind.Name+"."+f.Name)
+				once := canonicalizer.Canonical(kind.Name, f.Name, v)
+				if twice := canonicalizer.Canonical(kind.Name, f.Name, once); twice != once {
+					t.Fatalf("%s.%s: %q becomes %q, and then %q", kind.Name, f.Name, v, once, twice)
+				}
+				if once.Type() != v.Type() {
+					t.Fatalf("%s.%s: %s %q becomes %s %q", kind.Name, f.Name, v.Type(), v, once.Type(), once)
+				}
+			}
 		}
-	})
-	return record.err()
+	}))
+	return c.err()
 }
 
-// value draws a value that a field can hold, the one that was not delivered included.
+// value draws a value that a field can hold.
 func value(f connectors.Field) *rapid.Generator[model.Value] {
 	return rapid.Custom(func(t *rapid.T) model.Value {
-		if rapid.IntRange(0, 9).Draw(t, "sort") == 0 {
-			return rapid.SampledFrom([]model.Value{{}, model.Empty(f.Type)}).Draw(t, "nothing")
-		}
 		text := rapid.StringMatching(`[ \t\x{200B}aZ9é&.,-]{0,80}`)
 		number := rapid.StringMatching(`-?[0-9]{1,7}\.[0-9]{1,11}`)
 		var s string

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	"pgregory.net/rapid"
 )
 
 // verdict lets a property be checked as a question: it keeps what was said instead of failing a test.
@@ -29,7 +31,16 @@ func (v *verdict) FailNow()                     { v.Fail(); runtime.Goexit() }
 func (v *verdict) Fail()                        { v.failed = true }
 func (v *verdict) Failed() bool                 { return v.failed }
 
-func (v *verdict) err() error {
+// ask checks a property and answers with what was said against it. It has a goroutine of its own, because a verdict that
+// is final ends the goroutine.
+func ask(name string, property func(*rapid.T)) error {
+	v := &verdict{name: name}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rapid.Check(v, property)
+	}()
+	<-done
 	if !v.failed {
 		return nil
 	}
