@@ -92,6 +92,9 @@ m.yaml:16:17: "field" is missing (add it)
 m.yaml:16:18: unknown key "feld" (did you mean "field"?)`},
 		{"creation from an unknown model field", line("quantity: {both: count}\n    create:\n      ware: {field: produkt}"),
 			`m.yaml:9:21: unknown field "produkt" of line (did you mean "product"?)`},
+		{"cutting", line("quantity: {both: count}\n    create:\n      ware: {field: product, cut: 0}\n      begins: {field: start, cut: 3}"), `
+m.yaml:9:35: only a text can be cut, and to 1 letter or more (write how many letters the system takes, as in cut: 60)
+m.yaml:10:35: only a text can be cut, and to 1 letter or more (write how many letters the system takes, as in cut: 60)`},
 		{"creation where there is none", product("sku: sku\n    create: {sku: x}"),
 			"m.yaml:8:13: trueup cannot create ware in shop (remove the section)"},
 		{"two-way where nothing changes", head + "  product:\n    from: ware\n    fields:\n      sku: {both: sku}",

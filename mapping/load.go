@@ -378,7 +378,7 @@ func (l *loader) creation(table model.Table, native connectors.Field, value *str
 	c := creation{native: native, pos: value.Pos()}
 	if value.IsMap() {
 		entry := value.Map()
-		field := entry.Need("field")
+		field, cut := entry.Need("field"), entry.Get("cut")
 		entry.Close()
 		f, ok := table.Field(field.Text())
 		if !ok {
@@ -396,6 +396,12 @@ func (l *loader) creation(table model.Table, native connectors.Field, value *str
 			s.read = func(v model.Value) (model.Value, error) { return v, nil }
 		}
 		c.field, c.step = f.Name, s
+		if cut.Present() {
+			if c.cut = cut.Int(); native.Type != model.TypeText || c.cut < 1 {
+				cut.Complain("write how many letters the system takes, as in cut: 60", "only a text can be cut, and to 1 letter or more")
+				return c, false
+			}
+		}
 		return c, true
 	}
 	v, err := model.Parse(native.Type, constantText(native.Type, value))

@@ -16,7 +16,7 @@
 //	      name: {value: 'trim(company.name)'}  # an expression, read only
 //	      country: {from: country, as: upper}  # a converter, read only
 //	    create:                              # sent when a record is created, and only then
-//	      effectiveDate: {field: start}      # a model field
+//	      effectiveDate: {field: start}      # a model field; a text may be cut: {field: name, cut: 60}
 //	      billCustomer: Billable             # a constant, where no two-way field has a value for it
 //
 // Every kind also offers id and, below another kind, parent: the record's own id and the id of the record it belongs
@@ -40,6 +40,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/internal/diag"
@@ -81,6 +82,7 @@ type creation struct {
 	constant model.Value // used when field is empty and no two-way field has a value
 	field    string      // model field
 	step     step        // from the model field's type to the native one
+	cut      int         // letters kept; 0 for all
 	pos      diag.Pos
 }
 
@@ -355,6 +357,9 @@ func (m *Mapping) NativeCreate(kind model.Kind, fields model.Fields) (model.Fiel
 			var err error
 			if v, err = c.step.forward(v); err != nil {
 				return nil, fmt.Errorf("create %s in %s: field %s (%s): %w", kind, m.system, c.field, c.pos, err)
+			}
+			if letters := []rune(v.String()); c.cut > 0 && len(letters) > c.cut {
+				v = model.Text(strings.TrimSpace(string(letters[:c.cut])))
 			}
 		}
 		out[c.native.Name] = v

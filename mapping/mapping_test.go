@@ -89,6 +89,7 @@ records:
       taxable: true
       note: "007"
       billing: Billable
+      custom.Short: {field: description, cut: 4}
   subscription:
     from: row
     where: count > 0
@@ -272,7 +273,7 @@ func TestToNative(t *testing.T) {
 		{"read only", model.KindLine, model.Fields{"end": day("2031-02-28")}, nil,
 			"write line.end in shop: shop.yaml:30:12 only reads it (from: ends); write {both: ...} there if the system takes it"},
 		{"an expression", model.KindSubscription, model.Fields{"quantity": count("1")}, nil,
-			"write subscription.quantity in shop: shop.yaml:44:17 only reads it (value: count - included); write {both: ...} there if the system takes it"},
+			"write subscription.quantity in shop: shop.yaml:45:17 only reads it (value: count - included); write {both: ...} there if the system takes it"},
 		{"not mapped", model.KindLine, model.Fields{"changed_by": model.Text("x")}, nil,
 			"write line.changed_by in shop: shop.yaml:21:3 does not map it; add it there as {both: ...}"},
 		{"noun not mapped", model.KindTicket, model.Fields{}, nil, "write ticket in shop: the mapping has no ticket"},
@@ -321,12 +322,15 @@ func TestNativeCreate(t *testing.T) {
 		{"a two-way field goes before the constant", model.KindLine, with("bill", model.Text("no_charge")),
 			model.Fields{"ware": model.Text("w1"), "count": count("5"), "begins": day("2031-02-01"), "taxable": truth(true), "note": model.Text("007"),
 				"billing": model.Text("NoCharge")}, ""},
+		{"a text is cut where the system ends", model.KindLine, with("description", model.Text("äöü long")),
+			model.Fields{"ware": model.Text("w1"), "count": count("5"), "begins": day("2031-02-01"), "taxable": truth(true), "note": model.Text("007"),
+				"billing": model.Text("Billable"), "custom.Short": model.Text("äöü")}, ""},
 		{"a required field of the create section", model.KindLine, without("product"), nil,
 			"create line in shop: the system requires ware; it comes from the model field product (shop.yaml:34:13), which has no value"},
 		{"a required two-way field", model.KindLine, without("quantity"), nil,
 			"create line in shop: the system requires count; it comes from the model field quantity (shop.yaml:26:17), which has no value"},
 		{"no create section", model.KindSubscription, full, nil,
-			"create subscription in shop: the mapping does not say how; add a create section to shop.yaml:39:3"},
+			"create subscription in shop: the mapping does not say how; add a create section to shop.yaml:40:3"},
 		{"noun not mapped", model.KindTicket, full, nil, "create ticket in shop: the mapping has no ticket"},
 	}
 	for _, test := range tests {
@@ -420,5 +424,30 @@ func TestPreview(t *testing.T) {
 	}
 	if m.Preview(model.KindQuote, connectors.Record{}) != nil {
 		t.Error("a noun that is not mapped has a preview")
+	}
+}
+
+func TestAsWritten(t *testing.T) {
+	t.Parallel()
+	m := load(t, shopFile)
+	upper := func(native string, v model.Value) model.Value {
+		return model.Text(strings.ToUpper(v.String()) + native[:1])
+	}
+	tests := []struct {
+		name  string
+		field string
+		v     model.Value
+		want  model.Value
+	}{
+		{"altered by the system", "subscription", model.Text("a7"), model.Text("a7")}, // the prefix is gone, so it cannot be read back
+		{"plain", "quantity", count("5"), model.Text("5c")},
+		{"read only", "description", model.Text("x"), model.Text("x")},
+		{"does not fit", "quantity", model.Text("x"), model.Text("x")},
+		{"nothing", "quantity", model.Value{}, model.Value{}},
+	}
+	for _, test := range tests {
+		if got := m.AsWritten(model.KindLine, test.field, test.v, upper); got != test.want {
+			t.Errorf("%s: %s = %q, want %q", test.name, test.field, got, test.want)
+		}
 	}
 }

@@ -102,7 +102,10 @@ func ruleSchema(f model.Field, k connectors.Kind) object {
 func createSchema(t model.Table, k connectors.Kind) object {
 	value := object{"anyOf": []object{
 		{"type": []string{"string", "number", "boolean", "array"}},
-		{"type": "object", "additionalProperties": false, "required": []string{"field"}, "properties": object{"field": object{"enum": t.Names()}}},
+		{"type": "object", "additionalProperties": false, "required": []string{"field"}, "properties": object{
+			"field": object{"enum": t.Names(), "description": "The model field that gives the value."},
+			"cut":   object{"type": "integer", "minimum": 1, "description": "How many letters are sent at most."},
+		}},
 	}}
 	properties := object{}
 	for _, f := range k.Fields {
