@@ -415,8 +415,7 @@ func TestBrokenConnectorsAreNoticed(t *testing.T) {
 	}
 }
 
-// Every scenario is known to notice something. The class of a status needs HTTP and is tested with the wire; leaks needs
-// the process to itself.
+// Every scenario is known to notice something; two of them have tests of their own below.
 func TestEveryScenarioCanFail(t *testing.T) {
 	t.Parallel()
 	elsewhere := []string{"leaks", "status-classes"}
@@ -458,6 +457,58 @@ func TestLeakIsNoticed(t *testing.T) {
 	})})
 	if err == nil || !strings.Contains(err.Error(), "left running") {
 		t.Errorf("a leak went unnoticed: %v", err)
+	}
+}
+
+// A connector that sorts each status by a table of its own passes with the right table, and not with a wrong line in it.
+func TestStatusClasses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		wrong int
+		says  string
+	}{{0, ""}, {404, `class "limited", want one of ["missing"]`}, {500, `class "limited", want one of ["unknown"]`}} {
+		s := reference(func(e everything, _ *zap.Logger) connectors.Connector { return straight(e) })
+		build := s.New
+		s.New = func(t testing.TB, log *zap.Logger) Instance {
+			in := build(t, log)
+			c := in.Connector.(*bent)
+			var code int
+			var writesOnly bool
+			in.Answer = func(status int, writes bool) { code, writesOnly = status, writes }
+			refused := func(write bool) error {
+				if code == 0 || (writesOnly && !write) {
+					return nil
+				}
+				line := statuses[slices.IndexFunc(statuses, func(s status) bool { return s.code == code })]
+				e := &connectors.Error{Op: "ask"}
+				if e.Class = connectors.ClassLimited; code != tt.wrong && write {
+					e.Class = line.write[0]
+				} else if code != tt.wrong {
+					e.Class = line.read[0]
+				}
+				return e
+			}
+			c.read = func(ctx context.Context, r connectors.Ref) (connectors.Record, error) {
+				if err := refused(false); err != nil {
+					return connectors.Record{}, err
+				}
+				return c.everything.Read(ctx, r)
+			}
+			c.create = func(context.Context, connectors.CreateRequest) (connectors.Record, error) {
+				return connectors.Record{}, refused(true)
+			}
+			c.change = func(context.Context, connectors.ChangeRequest) (connectors.Record, error) {
+				return connectors.Record{}, refused(true)
+			}
+			c.end = func(context.Context, connectors.EndRequest) (connectors.Record, error) {
+				return connectors.Record{}, refused(true)
+			}
+			return in
+		}
+		err := statusClasses(&bench{T: t, subject: s})
+		if (err == nil) != (tt.says == "") || (err != nil && !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("wrong line %d: want %q, got %v", tt.wrong, tt.says, err)
+		}
 	}
 }
 
