@@ -122,6 +122,19 @@ func (s *Server) Requests() []Request {
 	return append([]Request(nil), s.requests...)
 }
 
+// Writes counts what was done over the API: records made, changed and deleted, also when the answer was lost.
+func (s *Server) Writes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, a := range s.audit {
+		if a.source == "API" {
+			n++
+		}
+	}
+	return n
+}
+
 // Handler serves the tenant.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
 
@@ -156,13 +169,13 @@ func Start(t TB, s *Server) connectors.Account {
 	return account
 }
 
-// Account is how a connector reaches the tenant at url; currency is GBP.
+// Account is how a connector reaches the tenant at url; currency is GBP and the budget is out of the way.
 func (s *Server) Account(url string) connectors.Account {
 	return connectors.Account{
 		Name: "psa",
 		Settings: map[string]string{
 			"site": url, "company": s.opts.Company, "client_id": s.opts.ClientID, "currency": "GBP",
-			"default_subcategory": "Cloud", "default_product_type": "Service",
+			"default_subcategory": "Cloud", "default_product_type": "Service", "requests_per_minute": "60000",
 		},
 		Secrets: map[string]connectors.Secret{
 			"public_key":  connectors.NewSecret(s.opts.PublicKey),

@@ -42,6 +42,9 @@ func (s *Server) route(c *call) (answer, error) {
 			return answer{}, forbidden()
 		}
 		agreement := s.tables["agreement"].rows[asID(json.Number(parts[1]))]
+		if s.wrong["refuse_agreement"] == parts[1] {
+			return answer{}, forbidden()
+		}
 		if agreement == nil {
 			return answer{}, refuse(http.StatusNotFound, "NotFound", "Agreement "+parts[1]+" not found")
 		}
@@ -91,7 +94,7 @@ func (s *Server) resource(c *call, t *table, parent int, rest string) (answer, e
 	case c.Method == http.MethodPatch && t.writes:
 		return s.patch(c, t, r)
 	case c.Method == http.MethodDelete && t.writes:
-		s.remove(t, r, s.opts.Member)
+		s.remove(t, r, s.opts.Member, "API")
 		return answer{status: http.StatusNoContent}, nil
 	}
 	return answer{}, notAllowed(c) // PUT too: nobody should wipe the fields he did not name

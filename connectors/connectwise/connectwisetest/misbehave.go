@@ -25,6 +25,7 @@ var misbehaviours = []Misbehaviour{
 	{"forbid", "value companies, contacts, agreements, additions, catalog or system: the API member lacks this right"},
 	{"html_error", "a proxy answers with an HTML page; value: the status, 200 when empty"},
 	{"lost_reply", "a write is done and the connection is dropped; value: how many times, empty for always"},
+	{"refuse_agreement", "value id: the additions of this agreement are refused with 403"},
 	{"reject_keys", "the keys are refused with 401; value 404: with 404, as cloud tenants do"},
 	{"round_prices", "value n: unit prices and costs are kept with n decimals"},
 	{"slow", "value like 200ms: every answer takes this much longer"},

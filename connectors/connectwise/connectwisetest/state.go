@@ -316,7 +316,7 @@ func (s *Server) Remove(kind string, id int) error {
 	if t == nil || t.rows[id] == nil {
 		return fmt.Errorf("remove %s %d: there is none", kind, id)
 	}
-	s.remove(t, t.rows[id], "jdoe")
+	s.remove(t, t.rows[id], "jdoe", "Client")
 	return nil
 }
 

@@ -400,7 +400,8 @@ func (s *Server) setCustom(t *table, r *row, value any) error {
 }
 
 // remove deletes a row and what lives under it. A deleted company stays as a row that says so.
-func (s *Server) remove(t *table, r *row, by string) {
+func (s *Server) remove(t *table, r *row, by, source string) {
+	s.record(t, r, "Deleted", t.title+" deleted", by, source)
 	if t.name == "company" {
 		r.values["deletedFlag"] = true
 		r.updated, r.updatedBy = s.opts.Now().UTC().Truncate(time.Second), by
