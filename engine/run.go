@@ -13,8 +13,8 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
-// activeRun is a run while it goes on. Its counts are written to the store at most twice a second, so that another process
-// can watch them.
+// activeRun is a run while it goes on. Its counts are written to the store every second, so that another process can watch
+// them and see that this one is alive.
 type activeRun struct {
 	state.Run
 	engine *Engine
@@ -23,13 +23,12 @@ type activeRun struct {
 
 	mu       sync.Mutex
 	counts   map[string]int
-	dirty    bool
 	partial  bool
 	lists    map[string]bool // "account kind" listed whole in this run
 	watching sync.WaitGroup
 }
 
-const watchEvery = 500 * time.Millisecond
+const watchEvery = time.Second
 
 // begin records that a run starts. The returned context ends when a person asks the run to stop.
 func (e *Engine) begin(ctx context.Context, kind state.RunKind, name string, trigger state.Trigger) (*activeRun, context.Context, error) {
@@ -64,13 +63,10 @@ func (r *activeRun) watch(ctx context.Context) {
 
 func (r *activeRun) flush(ctx context.Context) {
 	r.mu.Lock()
-	counts, dirty := maps.Clone(r.counts), r.dirty
-	r.dirty = false
+	counts := maps.Clone(r.counts)
 	r.mu.Unlock()
-	if dirty {
-		// Progress is for watching only; the figures are written again when the run ends.
-		_ = r.engine.Store.Progress(ctx, r.ID, counts)
-	}
+	// Progress is for watching only; the figures are written again when the run ends.
+	_ = r.engine.Store.Progress(ctx, r.ID, counts)
 }
 
 // count sets a figure of the run.
@@ -78,7 +74,6 @@ func (r *activeRun) count(name string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[name] = n
-	r.dirty = true
 }
 
 // incomplete marks the run as partial.

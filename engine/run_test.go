@@ -334,7 +334,12 @@ func TestSameRunTwiceIsSkipped(t *testing.T) {
 	if _, err := o.engine.Store.StartRun(t.Context(), state.Run{Kind: state.RunFlow, Name: "cloud", Trigger: state.TriggerManual}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.run(engine.Options{Apply: true}); !errors.Is(err, state.ErrRunning) {
-		t.Errorf("a second run of the flow: %v", err)
+	result, err := o.engine.Run(t.Context(), o.flow, engine.Options{Apply: true})
+	if !errors.Is(err, state.ErrRunning) || result.Run.State != state.RunStopped || !strings.HasPrefix(result.Run.Reason, "skipped") {
+		t.Errorf("a second run of the flow: %v, %+v", err, result.Run)
+	}
+	// Its process was killed: after two silent minutes it is in nobody's way.
+	if _, err := o.run(engine.Options{Apply: true}); err != nil {
+		t.Errorf("a dead run stands in the way: %v", err)
 	}
 }

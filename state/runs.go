@@ -62,8 +62,12 @@ func (r *Run) row() []any {
 	return []any{&r.ID, &r.Kind, &r.Name, &r.State, &r.Reason, moment{&r.Started}, moment{&r.Finished}, document{&r.Counts}, &r.Trigger}
 }
 
+// aliveFor is how long a run in progress may be silent before it counts as dead: its process was killed and could not say so.
+const aliveFor = 2 * time.Minute
+
 // StartRun begins a run of r's kind, name and trigger; it fills in the id when it is empty, the state and the start. When a run
 // of the same kind and name is in progress the new one is stored as stopped, with the reason, and returned together with ErrRunning.
+// A run that has not reported progress for two minutes is dead; it is ended as an error and does not stand in the way.
 func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	if r.ID == "" {
 		id, err := uuid.NewV7()
@@ -75,6 +79,11 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
 	var running Run
 	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
+		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
+			"interrupted: its process died", stamp(r.Started), r.Kind, r.Name, stamp(r.Started.Add(-aliveFor)))
+		if err != nil {
+			return err
+		}
 		busy, err := t.one(ctx, running.row(), `SELECT `+runColumns+` FROM runs WHERE state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
 		if err != nil {
 			return err
@@ -83,7 +92,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 			r.State, r.Finished = RunStopped, r.Started
 			r.Reason = fmt.Sprintf("skipped: run %s is still in progress", running.ID)
 		}
-		_, err = t.exec(ctx, `INSERT INTO runs (`+runColumns+`, stop_at) VALUES `+marks(1, 10), append(r.row(), "")...)
+		_, err = t.exec(ctx, `INSERT INTO runs (`+runColumns+`, stop_at, alive_at) VALUES `+marks(1, 11), append(r.row(), "", stamp(r.Started))...)
 		return err
 	})
 	if err != nil {
@@ -96,9 +105,9 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	return r, nil
 }
 
-// Progress replaces the counts of a run in progress.
+// Progress replaces the counts of a run in progress and shows that it is alive.
 func (s *Store) Progress(ctx context.Context, id string, counts map[string]int) error {
-	return s.changeRun(ctx, "keep the progress of run "+id, `counts = ?`, id, document{counts})
+	return s.changeRun(ctx, "keep the progress of run "+id, `counts = ?, alive_at = ?`, id, document{counts}, stamp(s.clock()))
 }
 
 // FinishRun ends a run in progress in a final state. Nil counts leave those of the last Progress.

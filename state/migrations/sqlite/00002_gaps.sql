@@ -6,5 +6,8 @@ CREATE TABLE gaps (
 	PRIMARY KEY (account, kind)
 );
 
+ALTER TABLE runs ADD COLUMN alive_at TEXT NOT NULL DEFAULT '';
+
 -- +goose Down
+ALTER TABLE runs DROP COLUMN alive_at;
 DROP TABLE gaps;
