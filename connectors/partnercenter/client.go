@@ -87,7 +87,7 @@ func (c *Connector) access(ctx context.Context, token *rest.Token) (connectors.S
 	case c.signing <- struct{}{}:
 		defer func() { <-c.signing }()
 	case <-ctx.Done():
-		return connectors.Secret{}, ctx.Err()
+		return connectors.Secret{}, &connectors.Error{Class: connectors.ClassTransient, Op: "sign in", Message: "stopped before it was finished", Err: ctx.Err()}
 	}
 	return token.Get(ctx)
 }
@@ -261,6 +261,10 @@ func (c *Connector) pages(ctx context.Context, op, record, path string, query ur
 				return "", err
 			}
 		}
+		full := largest > 0 && len(items) >= largest
+		if page == 1 && size > 0 {
+			largest = max(len(items), 1) // the service's own page size, if it is smaller than ours
+		}
 		received += len(items)
 		next := e.Links.Next
 		if e.TotalCount != nil {
@@ -270,7 +274,7 @@ func (c *Connector) pages(ctx context.Context, op, record, path string, query ur
 			}
 		}
 		if next == nil || next.URI == "" {
-			if doubt == "" && largest > 0 && len(items) >= largest {
+			if doubt == "" && full {
 				doubt = fmt.Sprintf("the last page was full (%d items) and no further page was offered, so some may be missing", len(items))
 			}
 			return doubt, nil

@@ -16,6 +16,9 @@ type meaning struct {
 // afterRenewal is how long Microsoft asks to wait when another operation holds the subscription.
 const afterRenewal = 2 * time.Minute
 
+// noRelationship answers for every customer that is not ours, or does not exist.
+const noRelationship = "20002"
+
 const (
 	hintSchedule  = "schedule the smaller quantity for the renewal in Partner Center"
 	hintLater     = "trueup reads it again and tries later"
@@ -59,17 +62,17 @@ var codes = map[string]meaning{
 	"800060": {connectors.ClassTransient, "an order is in progress", hintLater},
 	"800064": {connectors.ClassTransient, "the cart is being processed", hintLater},
 	// The customer.
-	"900416": {connectors.ClassAuth, "the customer's account is locked for transactions", hintCustomer},
-	"800073": {connectors.ClassAuth, "the customer's account is under review", hintCustomer},
-	"800074": {connectors.ClassAuth, "the customer's account is under review", hintCustomer},
-	"800075": {connectors.ClassAuth, "the customer's account was not approved", hintCustomer},
-	"13605":  {connectors.ClassAuth, "the customer has not accepted the Microsoft Customer Agreement", "have it accepted, or confirm the acceptance in Partner Center"},
-	"20002":  {connectors.ClassAuth, "there is no reseller relationship with this customer", "ask the customer to accept a relationship, or leave the customer out"},
-	"800023": {connectors.ClassAuth, "the partner's credit line does not cover it", "settle invoices or ask Microsoft for more credit"},
-	"800025": {connectors.ClassAuth, "the partner's credit line does not cover it", "settle invoices or ask Microsoft for more credit"},
-	"900121": {connectors.ClassAuth, "the partner's credit limit is too low", "settle invoices or ask Microsoft for more credit"},
-	"20003":  {connectors.ClassMissing, "there is no such subscription", "if it was bought within the last 15 minutes, wait; else unlink it"},
-	"1000":   {connectors.ClassMissing, "it is not there", "if it was made within the last 15 minutes, wait; else unlink it"},
+	"900416":       {connectors.ClassAuth, "the customer's account is locked for transactions", hintCustomer},
+	"800073":       {connectors.ClassAuth, "the customer's account is under review", hintCustomer},
+	"800074":       {connectors.ClassAuth, "the customer's account is under review", hintCustomer},
+	"800075":       {connectors.ClassAuth, "the customer's account was not approved", hintCustomer},
+	"13605":        {connectors.ClassAuth, "the customer has not accepted the Microsoft Customer Agreement", "have it accepted, or confirm the acceptance in Partner Center"},
+	noRelationship: {connectors.ClassAuth, "there is no reseller relationship with this customer", "ask the customer to accept a relationship, or leave the customer out"},
+	"800023":       {connectors.ClassAuth, "the partner's credit line does not cover it", "settle invoices or ask Microsoft for more credit"},
+	"800025":       {connectors.ClassAuth, "the partner's credit line does not cover it", "settle invoices or ask Microsoft for more credit"},
+	"900121":       {connectors.ClassAuth, "the partner's credit limit is too low", "settle invoices or ask Microsoft for more credit"},
+	"20003":        {connectors.ClassMissing, "there is no such subscription", "if it was bought within the last 15 minutes, wait; else unlink it"},
+	"1000":         {connectors.ClassMissing, "it is not there", "if it was made within the last 15 minutes, wait; else unlink it"},
 	// The account.
 	"2032":   {connectors.ClassAuth, "access is denied", hintRights},
 	"900329": {connectors.ClassAuth, "this needs a signed-in partner user; an application alone is refused", "set refresh_token in this account"},

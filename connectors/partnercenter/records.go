@@ -34,6 +34,10 @@ func (c *Connector) Read(ctx context.Context, ref connectors.Ref) (connectors.Re
 	case kindCustomer:
 		raw, err := c.get(ctx, "read", "customer "+ref.ID, customerPath(ref.ID))
 		if err != nil {
+			var e *connectors.Error
+			if errors.As(err, &e) && e.Code == noRelationship {
+				e.Class = connectors.ClassMissing // for us it is not there
+			}
 			return connectors.Record{}, err
 		}
 		return record(kindCustomer, "", customerMembers, raw)

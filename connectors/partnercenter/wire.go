@@ -96,7 +96,8 @@ var customerMembers = []member{
 	text("companyProfile.domain", "The customer's onmicrosoft domain."),
 	computed("companyProfile.tenantId", model.TypeText, "Tenant id, the same as id.", func(o object) model.Value { return lower(o, "companyProfile.tenantId") }),
 	text("relationshipToPartner", "reseller, advisor, syndication, microsoft_support or none."),
-	computed("domains", model.TypeList, "companyProfile.domain and, when one customer is read, its custom domains. Lower case.", domains),
+	computed("domains", model.TypeList, "companyProfile.domain as a list, lower case. Custom domains are in customDomains.", domains),
+	typed("customDomains", model.TypeList, "All domains of the customer, the onmicrosoft one included. Only when one customer is read."),
 	text("companyProfile.email", "Company e-mail address. Only when one customer is read."),
 	text("companyProfile.address.addressLine1", "Street. Only when one customer is read, as all of the address."),
 	text("companyProfile.address.addressLine2", "Second address line."),
@@ -115,7 +116,7 @@ var customerMembers = []member{
 	text("billingProfile.defaultAddress.country", "Country of the billing address."),
 	text("billingProfile.defaultAddress.phoneNumber", "Telephone number of the billing address."),
 	text("associatedPartnerId", "Tenant id of the customer's indirect reseller. Only when one customer is read."),
-	text("organizationRegistrationNumber", "Company registration number. Only when one customer is read, in countries that have it."),
+	text("companyProfile.organizationRegistrationNumber", "Company registration number. Only when one customer is read, in countries that have it."),
 }
 
 // subscriptionMembers: https://learn.microsoft.com/partner-center/developer/subscription-resources
@@ -174,22 +175,9 @@ func skuOf(offer string) string {
 	return parts[0] + ":" + parts[1]
 }
 
+// domains holds the same in lists and when one customer is read: a list that is sometimes short would look like a change.
 func domains(o object) model.Value {
-	var found []string
-	if domain := o.text("companyProfile.domain"); domain != "" {
-		found = append(found, domain)
-	}
-	custom, _ := o.at("customDomains")
-	list, _ := custom.([]any)
-	for _, domain := range list {
-		if domain, ok := domain.(string); ok {
-			found = append(found, domain)
-		}
-	}
-	for i := range found {
-		found[i] = strings.ToLower(found[i])
-	}
-	return model.List(found...)
+	return model.List(strings.ToLower(o.text("companyProfile.domain")))
 }
 
 func refundOptions(o object) model.Value {

@@ -79,6 +79,9 @@ func (s *Server) getCustomer(c call) reply {
 	company := body["companyProfile"].(map[string]any)
 	company["address"] = address
 	company["email"] = customer.Email
+	if customer.Registration != "" {
+		company["organizationRegistrationNumber"] = customer.Registration
+	}
 	billing := map[string]any{}
 	for name, value := range address {
 		billing[name] = value

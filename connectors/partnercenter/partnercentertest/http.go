@@ -2,6 +2,7 @@ package partnercentertest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -78,8 +79,17 @@ var endpoints = []endpoint{
 // API serves the Partner Center host.
 func (s *Server) API() http.Handler {
 	mux := http.NewServeMux()
+	paths := map[string]bool{}
 	for _, e := range endpoints {
 		mux.HandleFunc(e.pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, AudienceAPI, e) })
+		_, path, _ := strings.Cut(e.pattern, " ")
+		paths[path] = true
+	}
+	for path := range paths {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			f := fault{http.StatusMethodNotAllowed, "800042", "Not supported"}
+			s.send(w, r, f.reply())
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		f := fault{http.StatusNotFound, "1000", "Not found"}
@@ -292,7 +302,7 @@ const pageLife = 10 * time.Minute
 // full, without looking whether anything follows.
 func (s *Server) paged(c call, kind string, items []map[string]any) reply {
 	query := c.URL.Query()
-	size, err := strconv.Atoi(cmpOr(query.Get("size"), "0"))
+	size, err := strconv.Atoi(cmp.Or(query.Get("size"), "0"))
 	if err != nil || size < 0 {
 		f := fault{http.StatusBadRequest, "2000", "The page size is not valid"}
 		return f.reply()
@@ -352,11 +362,4 @@ func (s *Server) paged(c call, kind string, items []map[string]any) reply {
 
 func link(uri string) map[string]any {
 	return map[string]any{"uri": uri, "method": "GET", "headers": []any{}}
-}
-
-func cmpOr(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

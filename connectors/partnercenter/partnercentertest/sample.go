@@ -44,6 +44,11 @@ func (s *Server) Sample() {
 	s.AddSubscription(trial)
 	s.AddSubscription(premium(locked.ID, 6, 30*day))
 
+	s.SamplePrices()
+}
+
+// SamplePrices fills the price sheet with two products, in force since a month.
+func (s *Server) SamplePrices() {
 	for _, p := range []Price{
 		{ProductID: "CFQ7TTC0LCHC", SkuID: "0002", ProductTitle: "Microsoft 365 Business Premium", SkuTitle: "Microsoft 365 Business Premium", Term: "P1Y", BillingPlan: "Monthly", UnitPrice: "222.768", ERPPrice: "277.20"},
 		{ProductID: "CFQ7TTC0LCHC", SkuID: "0002", ProductTitle: "Microsoft 365 Business Premium", SkuTitle: "Microsoft 365 Business Premium", Term: "P1Y", BillingPlan: "Annual", UnitPrice: "212.16", ERPPrice: "264"},
@@ -51,7 +56,7 @@ func (s *Server) Sample() {
 		{ProductID: "CFQ7TTC0LH18", SkuID: "0001", ProductTitle: "Microsoft 365 Business Basic", SkuTitle: "Microsoft 365 Business Basic", Term: "P1M", BillingPlan: "Monthly", UnitPrice: "5.76", ERPPrice: "7.20"},
 		{ProductID: "CFQ7TTC0LH18", SkuID: "0001", ProductTitle: "Microsoft 365 Business Basic", SkuTitle: "Microsoft 365 Business Basic", Term: "P1Y", BillingPlan: "Monthly", UnitPrice: "60.48", ERPPrice: "75.60"},
 	} {
-		p.Start = midnight(now).AddDate(0, -1, 0)
+		p.Start = midnight(s.now()).AddDate(0, -1, 0)
 		s.SetPrice(p)
 	}
 }

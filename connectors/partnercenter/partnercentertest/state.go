@@ -20,6 +20,7 @@ type Customer struct {
 	AssociatedPartner string   `json:"associated_partner"` // tenant id of the indirect reseller
 	Locked            bool     `json:"locked"`             // every write is refused with 900416
 	Email             string   `json:"email"`
+	Registration      string   `json:"registration"` // company registration number
 	Address           Address  `json:"address"`
 }
 

@@ -1,0 +1,152 @@
+package partnercenter
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/connectors/connectortest"
+	"github.com/trueup-sync/trueup/connectors/partnercenter/partnercentertest"
+	"github.com/trueup-sync/trueup/model"
+)
+
+// TestConformance runs the suite for a direct partner, and for a provider's view of one reseller.
+func TestConformance(t *testing.T) {
+	for _, accountType := range []string{partnercentertest.Direct, partnercentertest.IndirectProvider} {
+		t.Run(accountType, func(t *testing.T) { connectortest.Run(t, subject(accountType)) })
+	}
+}
+
+func subject(accountType string) connectortest.Subject {
+	return connectortest.Subject{
+		KeysRemembered: true,
+		// A conflict is another operation under way, usually a renewal: the same change works later.
+		Statuses: map[int][]connectors.Class{http.StatusConflict: {connectors.ClassTransient}},
+		Skips: map[string]string{
+			connectortest.CapPages: "smaller pages are followed by their links; pages that end early are TestPagesThatEndEarlyAreDoubted",
+		},
+		New: func(t testing.TB, log *zap.Logger) connectortest.Instance {
+			now := newClock()
+			fake := partnercentertest.New(partnercentertest.Options{Now: now.Now, PageSize: 2, AccountType: accountType, TokenLife: 1000 * time.Hour})
+			var reseller partnercentertest.Reseller
+			if accountType == partnercentertest.IndirectProvider {
+				reseller = fake.AddReseller(partnercentertest.Reseller{Name: "Tasman IT", MPNID: "5550017"})
+				other := fake.AddReseller(partnercentertest.Reseller{Name: "Cook Computing", MPNID: "5550018"})
+				stranger := fake.AddCustomer(partnercentertest.Customer{Name: "Of another reseller", AssociatedPartner: other.ID})
+				fake.AddSubscription(partnercentertest.Subscription{Customer: stranger.ID, Quantity: 1, PartnerID: other.MPNID})
+			}
+			var ids []string
+			for i := range 5 {
+				c := fake.AddCustomer(partnercentertest.Customer{
+					Name: fmt.Sprintf("Customer %d", i), AssociatedPartner: cmp.Or(reseller.ID, "5e110000-0000-4000-8000-00000000000f"),
+					Email: "it@customer.example", Registration: "12-34", CustomDomains: []string{"customer.example"},
+					Address: partnercentertest.Address{Line1: "1 Road", Line2: "Floor 2", City: "Nelson", Region: "NN", PostalCode: "07010", Country: "NZ", Phone: "5550101"},
+				})
+				ids = append(ids, c.ID)
+			}
+			add := func(id, customer string) connectors.Ref {
+				sub := fake.AddSubscription(partnercentertest.Subscription{ID: id, Customer: customer, Quantity: 14, AutoRenew: true, PartnerID: reseller.MPNID})
+				return connectors.Ref{Kind: kindSubscription, ID: sub.ID, Parent: customer}
+			}
+			var refs []connectors.Ref
+			for _, customer := range ids[:4] {
+				for range 2 {
+					refs = append(refs, add("", customer))
+				}
+			}
+			fake.SamplePrices()
+
+			// The activity log repeats itself until an order must have become visible: each look is 21 minutes later.
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/auditrecords") && !r.URL.Query().Has("seekOperation") {
+					now.Advance(21 * time.Minute)
+				}
+				fake.Handler().ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			wire := connectortest.NewWire(http.DefaultTransport.(*http.Transport).Clone(), func(r *http.Request) bool {
+				return !strings.HasPrefix(r.URL.Path, "/sign-in/")
+			})
+			t.Cleanup(wire.Close)
+			settings := fake.Settings(server.URL)
+			settings["requests_per_minute"] = "60000"
+			settings["reseller"] = reseller.MPNID
+			account := connectors.Account{Name: "microsoft", Settings: settings, Secrets: fake.Secrets(), Vault: &vault{},
+				HTTP: wire.Client(), Log: log, Now: now.Now, Location: time.UTC}
+			connect := func() *Connector {
+				c, err := build(account, -1) // repeating is the business of connectors/internal/rest
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.wait = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+				return c
+			}
+			toggle := func(name, value string) func(bool) {
+				return func(on bool) {
+					if !on {
+						fake.Behave(name)
+					} else if err := fake.Misbehave(name, value); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			faults := wire.Faults()
+			faults[connectortest.DropLastPage] = toggle("drop_last_page", "")
+			faults[connectortest.EmptyList] = toggle("empty_list", "customers")
+			faults[connectortest.PartialList] = toggle("forbid_customer", ids[0])
+			faults[connectortest.FaultIn200] = toggle("fault_in_200", "")
+			c := connect()
+			return connectortest.Instance{
+				Connector: c, Again: func() connectors.Connector { return connect() }, Requests: wire.Requests, Faults: faults,
+				Answer: func(status int, writesOnly bool) {
+					wire.Answer(status, writesOnly)
+					if status == 0 {
+						c.connect(60000, -1) // as if the ten minutes after a 429 were over
+					}
+				},
+				Secrets: []string{"invented-client-secret", "invented-refresh-token"},
+				Effects: func() (n int) {
+					for _, a := range fake.Dump().Audit {
+						if a.Operation == "update_subscription" && a.Status == "succeeded" && a.User == "service@tasmancloud.example" {
+							n++
+						}
+					}
+					return n
+				},
+				Kinds: map[string]connectortest.Kind{
+					kindCustomer: {
+						Ref:     connectors.Ref{Kind: kindCustomer, ID: ids[0]},
+						Missing: connectors.Ref{Kind: kindCustomer, ID: "00000000-0000-4000-8000-000000000000"},
+						Count:   func() int { return 5 },
+						Add: func() connectors.Ref {
+							c := fake.AddCustomer(partnercentertest.Customer{Name: "New", AssociatedPartner: reseller.ID})
+							return connectors.Ref{Kind: kindCustomer, ID: c.ID}
+						},
+					},
+					kindSubscription: {
+						Ref:       refs[0],
+						Missing:   connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
+						Count:     func() int { return len(refs) },
+						Add:       func() connectors.Ref { return add("", ids[1]) },
+						EditField: "quantity",
+						Edit: func(ref connectors.Ref, v model.Value) {
+							q, _ := v.Quantity()
+							if err := fake.EditQuantity(ref.ID, int(q.Int())); err != nil {
+								t.Error(err)
+							}
+						},
+					},
+					kindPrice: {Count: func() int { return len(fake.Dump().Prices) }},
+				},
+			}
+		},
+	}
+}
