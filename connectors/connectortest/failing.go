@@ -89,6 +89,10 @@ func statusClasses(b *bench) error {
 	if in := b.fresh(); in.Answer == nil {
 		return errors.New("the subject has no Answer and does not skip the scenario")
 	}
+	names, err := b.fresh().writes(b.Context())
+	if err != nil {
+		return err
+	}
 	type outcome struct {
 		status int
 		err    error
@@ -98,8 +102,19 @@ func statusClasses(b *bench) error {
 		if own, ok := b.subject.Statuses[s.code]; ok {
 			s.read, s.write = own, own
 		}
-		in := b.fresh()
-		go func() { outcomes <- outcome{s.code, answered(b.Context(), in, s)} }()
+		// One instance for each request: a connector that was told to wait may wait with everything it is asked next.
+		reading, writing := b.fresh(), make([]*instance, len(names))
+		for i := range writing {
+			writing[i] = b.fresh()
+		}
+		go func() {
+			var c complaints
+			c.wrap("read", answeredRead(b.Context(), reading, s))
+			for i, in := range writing {
+				c.wrap("write", answeredWrite(b.Context(), in, i, s))
+			}
+			outcomes <- outcome{s.code, c.err()}
+		}()
 	}
 	byStatus := map[int]error{}
 	for range statuses {
@@ -113,30 +128,27 @@ func statusClasses(b *bench) error {
 	return c.err()
 }
 
-func answered(ctx context.Context, in *instance, s status) error {
-	var c complaints
+func answeredRead(ctx context.Context, in *instance, s status) error {
 	readable := in.kindsThat(connectors.AbilityRead)
-	if s.read != nil && len(readable) > 0 {
-		ref := in.Kinds[readable[0].Name].Ref
-		in.Answer(s.code, false)
-		_, err := in.read(ctx, ref)
-		in.Answer(0, false)
-		c.wrap("read", hasClass("read", err, s.read...))
+	if s.read == nil || len(readable) == 0 {
+		return nil
 	}
+	in.Answer(s.code, false)
+	_, err := in.read(ctx, in.Kinds[readable[0].Name].Ref)
+	return hasClass("read", err, s.read...)
+}
+
+func answeredWrite(ctx context.Context, in *instance, i int, s status) error {
 	writes, err := in.writes(ctx)
 	if err != nil {
 		return err
 	}
-	for _, w := range writes {
-		in.Answer(s.code, true)
-		_, effects, err := in.counted(func() error { return w.do(ctx) })
-		in.Answer(0, true)
-		c.wrap("write", hasClass(w.name, err, s.write...))
-		if effects != 0 {
-			c.add("%s had %d effects", w.name, effects)
-		}
+	in.Answer(s.code, true)
+	_, effects, err := in.counted(func() error { return writes[i].do(ctx) })
+	if effects != 0 {
+		return fmt.Errorf("%s had %d effects", writes[i].name, effects)
 	}
-	return c.err()
+	return hasClass(writes[i].name, err, s.write...)
 }
 
 // prompt is how long a caller that gave up may have to wait; patience is when it gives up.

@@ -139,9 +139,13 @@ func tells(ctx context.Context, in *instance, c connectors.Connector, cursor str
 	return sameFields("told and read", changes.Records[i], now)
 }
 
-// silent follows a cursor until nothing is told. A change may be told twice, never for ever.
+// looks is how often a feed may be asked until it falls silent: it may repeat a change while the change can still be
+// invisible elsewhere in the system, but not for ever.
+const looks = 5
+
+// silent follows a cursor until nothing is told.
 func silent(ctx context.Context, in *instance, cursor string) error {
-	for range 3 {
+	for range looks {
 		changes, err := in.Connector.(connectors.ChangeFeed).Changes(ctx, cursor)
 		if err != nil {
 			return fmt.Errorf("read changes: %w", err)
