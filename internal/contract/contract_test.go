@@ -69,6 +69,7 @@ func TestOpenAPI(t *testing.T) {
 		"fewer fields":            {"GET", boxes, "fields=label", "", 200, `[{"label": "a"}]`, nil},
 		"fixed path wins":         {"GET", boxes + "/count", "", "", 200, `{"count": 3}`, nil},
 		"unknown path":            {"GET", "/shelfs/4/boxes", "", "", 200, `[]`, []string{"the path /shelfs/4/boxes is not in the document"}},
+		"slash at the end":        {"GET", boxes + "/", "", "", 200, `[]`, []string{"the path /shelves/4/boxes/ is not in the document"}},
 		"unknown verb":            {"PUT", box, "", "", 200, `{}`, []string{"PUT of /shelves/{shelf}/boxes/{box} is not in the document"}},
 		"unknown parameter":       {"GET", boxes, "pagesize=2", "", 200, `[]`, []string{"the query parameter pagesize of /shelves/{shelf}/boxes is not in the document"}},
 		"parameter of wrong type": {"GET", boxes, "pageSize=all", "", 200, `[]`, []string{"the query parameter pageSize=all of /shelves/{shelf}/boxes is not a whole number"}},

@@ -43,7 +43,8 @@ func ReadEndpoints(document []byte, source string) (Endpoints, error) {
 }
 
 // Check says what is not documented about a request to path (without the base of the API) with these query parameters.
-// Elements of a path are compared without regard to case; names of parameters are compared exactly.
+// Elements of a path are compared without regard to case, a slash at either end does not count; names of parameters are compared
+// exactly.
 func (all Endpoints) Check(path string, parameters []string) []string {
 	known, served := []string{}, false
 	for _, e := range all {

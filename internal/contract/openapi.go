@@ -232,11 +232,11 @@ func (o *OpenAPI) checkAnswer(e Exchange, template string, add func(string, ...a
 	}
 }
 
-// findPath finds the template of a path; one with fewer placeholders wins.
+// findPath finds the template of a path; one with fewer placeholders wins. A slash at the end belongs to the path.
 func findPath(doc *openapi3.T, path string) (string, bool) {
 	var best string
 	for template := range doc.Paths.Map() {
-		if samePath(template, path) && (best == "" || strings.Count(template, "{") < strings.Count(best, "{")) {
+		if samePath(template, path) && strings.HasSuffix(template, "/") == strings.HasSuffix(path, "/") && (best == "" || strings.Count(template, "{") < strings.Count(best, "{")) {
 			best = template
 		}
 	}
