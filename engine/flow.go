@@ -35,7 +35,7 @@ type Flow struct {
 	Guards    plan.Guards
 }
 
-// CustomerRules pair customers. Match is tried in order: link, tenant_ids, domain, tax_id, name; a name alone only proposes.
+// CustomerRules pair customers. Match holds words of MatchNames; a name alone only proposes.
 type CustomerRules struct {
 	Match         []string
 	MissingPSA    Missing // a vendor customer without PSA company
@@ -43,9 +43,9 @@ type CustomerRules struct {
 	Fields        map[string]plan.FieldRule
 }
 
-// ProductRules pair the vendor's products with the PSA's. Match entries are "link" or model fields joined by "+".
+// ProductRules say what happens to a product that the PSA does not have. Products are paired by their key: SKU, term and
+// billing cycle together.
 type ProductRules struct {
-	Match      []string
 	MissingPSA Missing
 }
 
@@ -54,6 +54,9 @@ type ContractRules struct {
 	Type       string  // the PSA's contract type, by name
 	MissingPSA Missing // no contract of that type for the customer
 }
+
+// LineFields are the fields of a line that a flow may rule.
+var LineFields = []string{"quantity", "unit_cost", "unit_price", "description"}
 
 // LineRules govern subscription and line.
 type LineRules struct {

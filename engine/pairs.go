@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bo
 		return total, err
 	}
 	total.Findings = append(total.Findings, findings...)
+	total.Findings = append(total.Findings, w.companiesAlone(groups)...)
+	total.Findings = append(total.Findings, w.contractTypeUnknown()...)
 	if err := e.unlinkedCustomers(ctx, w, groups, &total); err != nil {
 		return total, err
 	}
@@ -369,6 +372,44 @@ func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*grou
 		}
 	}
 	return nil
+}
+
+// companiesAlone are PSA companies with a contract of the flow's type and no vendor customer.
+func (w *world) companiesAlone(groups []*group) []plan.Finding {
+	if w.flow.Customers.MissingVendor != MissingPropose {
+		return nil
+	}
+	linked := map[string]bool{}
+	for _, g := range groups {
+		linked[g.psa.ID] = true
+	}
+	var findings []plan.Finding
+	for _, company := range w.psaCustomers {
+		if linked[company.ID] || len(w.contracts[company.ID]) == 0 {
+			continue
+		}
+		findings = append(findings, plan.Finding{Key: plan.ChangeID("company", w.flow.Name, company.ID), Kind: plan.UnmatchedCustomer, Customer: w.label(company.ID),
+			Title:  fmt.Sprintf("%s company %q has a contract of type %q and no customer at %s", w.psa.Name, company.Text("name"), w.flow.Contracts.Type, w.vendor.Name),
+			Detail: "contract " + ids(w.contracts[company.ID]),
+			Next:   fmt.Sprintf("end the contract, or link it: trueup links add %s CUSTOMER_ID %s", w.flow.Name, company.ID)})
+	}
+	return findings
+}
+
+// contractTypeUnknown says so when the PSA holds contracts, and none of the type that the flow names.
+func (w *world) contractTypeUnknown() []plan.Finding {
+	types := slices.Sorted(maps.Keys(w.contractTypes))
+	if len(types) == 0 || w.contractTypes[strings.ToLower(w.flow.Contracts.Type)] != "" {
+		return nil
+	}
+	var names []string
+	for _, t := range types {
+		names = append(names, fmt.Sprintf("%q", w.contractTypes[t]))
+	}
+	return []plan.Finding{{Key: plan.ChangeID("contract type", w.flow.Name), Kind: plan.NoContract,
+		Title:  fmt.Sprintf("%s has no contract of type %q", w.psa.Name, w.flow.Contracts.Type),
+		Detail: "types in use: " + strings.Join(names, ", "),
+		Next:   "write one of them as contracts.type in " + w.flow.File}}
 }
 
 // strayLines are lines that bill a vendor's product without a subscription.

@@ -26,7 +26,7 @@ type world struct {
 	psaProducts     map[string][]model.Record // by product key
 	psaProductByID  map[string]model.Record
 	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
-	contractParent  map[string]string         // native parent of a contract, where it has one
+	contractTypes   map[string]string         // types in use, as written, by their lower case
 
 	inFlight map[string]bool // records and creates whose last write has no known outcome
 	extent   plan.Extent
@@ -38,7 +38,7 @@ type world struct {
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
 	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, today: e.today(), psaByID: map[string]model.Record{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
-		contracts: map[string][]model.Record{}, contractParent: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
+		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
 	for _, load := range []struct {
 		side *reading
 		noun model.Kind
@@ -56,11 +56,11 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 				w.psaProducts[key] = append(w.psaProducts[key], r)
 			}
 		}},
-		{w.psa, model.KindContract, func(r model.Record, stored state.Stored) {
+		{w.psa, model.KindContract, func(r model.Record, _ state.Stored) {
+			w.contractTypes[strings.ToLower(r.Text("type"))] = r.Text("type")
 			if strings.EqualFold(r.Text("type"), flow.Contracts.Type) && active(r) {
 				customer := r.Text("customer")
 				w.contracts[customer] = append(w.contracts[customer], r)
-				w.contractParent[r.ID] = stored.Parent
 			}
 		}},
 	} {

@@ -196,3 +196,13 @@ func runByID(ctx context.Context, t tx, id string) (r Run, ok bool, err error) {
 	ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE id = ?`, id)
 	return r, ok, err
 }
+
+// LastRun is the newest run of a kind and name that was not skipped; ok is false when there is none.
+func (s *Store) LastRun(ctx context.Context, kind RunKind, name string) (r Run, ok bool, err error) {
+	err = s.view(ctx, fmt.Sprintf("find the last %s %s", kind, name), func(t tx) error {
+		ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE kind = ? AND name = ? AND NOT (state = 'stopped' AND reason LIKE 'skipped:%')
+			ORDER BY started_at DESC, id DESC LIMIT 1`, kind, name)
+		return err
+	})
+	return r, ok, err
+}

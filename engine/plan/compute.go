@@ -81,10 +81,10 @@ func decide(rule FieldRule, first First, vendor, psa cell) verdict {
 		switch {
 		case agree:
 			return verdict{}
-		case first == FirstHold:
-			return verdict{write: toward(rule.Owner, FirstVendor), hold: true, reason: FirstHeld}
-		case rule.Owner != OwnerBoth:
+		case rule.Owner != OwnerBoth: // who is right is not in question
 			return verdict{write: toward(rule.Owner, first), reason: OwnerDiffers}
+		case first == FirstHold:
+			return verdict{write: PSA, hold: true, reason: FirstHeld}
 		}
 		return verdict{write: toward(rule.Owner, first), reason: FirstMet}
 	}

@@ -130,8 +130,10 @@ func TestOwnershipFiltersTheTable(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if got := decide(c.rule, FirstVendor, c.vendor, c.psa); got != c.want {
-				t.Errorf("got %+v, want %+v", got, c.want)
+			for _, first := range []First{FirstVendor, FirstPSA, FirstHold} {
+				if got := decide(c.rule, first, c.vendor, c.psa); got != c.want {
+					t.Errorf("first %s: got %+v, want %+v", first, got, c.want)
+				}
 			}
 		})
 	}

@@ -223,7 +223,7 @@ lines: {fields: {quantity: {owner: both}}}
 			Match:      []string{"link", "tenant_ids", "domains", "tax_id", "name"},
 			MissingPSA: engine.MissingPropose, MissingVendor: engine.MissingPropose,
 		},
-		Products:  engine.ProductRules{Match: []string{"link", "key"}, MissingPSA: engine.MissingPropose},
+		Products:  engine.ProductRules{MissingPSA: engine.MissingPropose},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose},
 		Lines: engine.LineRules{
 			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
@@ -276,7 +276,7 @@ guards:
 			MissingPSA: engine.MissingIgnore, MissingVendor: engine.MissingIgnore,
 			Fields: map[string]plan.FieldRule{"name": {Owner: plan.OwnerPSA, Conflict: plan.ConflictHold, PutBack: true}},
 		},
-		Products:  engine.ProductRules{Match: []string{"key"}, MissingPSA: engine.MissingCreate},
+		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
 			First: plan.FirstVendor, MissingPSA: engine.MissingCreate,

@@ -27,10 +27,6 @@ const (
 // productMatches are what products are always matched by; a flow may say so.
 var productMatches = []string{"link", "key"}
 
-// lineFields are the fields of a line that the engine fills from a subscription and its price. A rule for another field
-// would do nothing.
-var lineFields = []string{"quantity", "unit_cost", "unit_price", "description"}
-
 // flowFile is a flow with the places that later complaints point at.
 type flowFile struct {
 	engine.Flow
@@ -179,11 +175,11 @@ func readCustomers(n *strictyaml.Node) engine.CustomerRules {
 func readProducts(n *strictyaml.Node) engine.ProductRules {
 	m := n.Map()
 	match := m.Get("match")
-	rules := engine.ProductRules{Match: readMatch(match, "products", productMatches)}
-	if match.IsList() && len(rules.Match) > 0 && !slices.Contains(rules.Match, "key") {
+	words := readMatch(match, "products", productMatches)
+	if match.IsList() && len(words) > 0 && !slices.Contains(words, "key") {
 		match.Complain("write match: [link, key], or remove the line", "products are always matched by their key")
 	}
-	rules.MissingPSA = readMissingPSA(m)
+	rules := engine.ProductRules{MissingPSA: readMissingPSA(m)}
 	m.Close()
 	return rules
 }
@@ -215,7 +211,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	rules.MissingPSA = readMissingPSA(m)
 	fields := m.Need("fields")
 	table, _ := model.TableOf(model.KindLine)
-	rules.Fields = readFields(fields, table, lineFields)
+	rules.Fields = readFields(fields, table, engine.LineFields)
 	if fields.IsMap() && len(rules.Fields) == 0 {
 		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
 	}
