@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/trueup-sync/trueup/internal/diag"
@@ -269,8 +268,6 @@ func (w wordTable) String() string {
 	return "words: {" + strings.Join(parts, ", ") + "}"
 }
 
-func joinWords(words []string) string { return strings.Join(words, ", ") }
-
 func joinTypes(types []model.Type) string {
 	words := make([]string, len(types))
 	for i, t := range types {
@@ -278,7 +275,5 @@ func joinTypes(types []model.Type) string {
 	}
 	return strings.Join(words, " or ")
 }
-
-func quoted(s string) string { return strconv.Quote(s) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

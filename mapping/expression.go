@@ -88,6 +88,17 @@ func nativeNames(kind connectors.Kind) []string {
 	return slices.Compact(names)
 }
 
+// nativeHint names the field that was meant: the nearest one, or the one that ends in the same word.
+func nativeHint(word string, kind connectors.Kind) string {
+	names := nativeNames(kind)
+	for _, name := range names {
+		if strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(word)) {
+			return fmt.Sprintf("did you mean %q?", name)
+		}
+	}
+	return diag.DidYouMean(word, names)
+}
+
 // expression is compiled and checked.
 type expression struct {
 	pos     diag.Pos
@@ -298,7 +309,7 @@ func (r *nameResolver) resolveCall(node *ast.Node, call *ast.CallNode) {
 	if len(call.Arguments) == 1 {
 		if name, ok := call.Arguments[0].(*ast.StringNode); ok {
 			if _, known := nativeField(r.kind, name.Value); !known {
-				r.complain(name, diag.DidYouMean(name.Value, nativeNames(r.kind)), "unknown field %q of %s", name.Value, r.kind.Name)
+				r.complain(name, nativeHint(name.Value, r.kind), "unknown field %q of %s", name.Value, r.kind.Name)
 				return
 			}
 			ast.Patch(node, &ast.IdentifierNode{Value: name.Value})
@@ -325,7 +336,7 @@ func (r *nameResolver) faults() []complaint {
 		if longer, ok := r.longest[n]; ok {
 			name = longer
 		}
-		r.complain(n, diag.DidYouMean(name, nativeNames(r.kind)), "unknown field %q of %s", name, r.kind.Name)
+		r.complain(n, nativeHint(name, r.kind), "unknown field %q of %s", name, r.kind.Name)
 	}
 	return r.found
 }

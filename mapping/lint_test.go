@@ -111,6 +111,9 @@ m.yaml:7:69: unknown field "profile.nam" of ware (known: cycle, id, monthly, sku
 			`m.yaml:7:21: unknown field "profile.nmae" of client (did you mean "profile.name"?)`},
 		{"expressions: after quotes in quotes", product(`name: {value: 'sku + ''x'' + trm'}`),
 			`m.yaml:7:36: unknown field "trm" of ware (did you mean "term"?)`},
+		{"the last word of a dotted name", head + "  customer:\n    from: client\n    fields:\n      country: Country\n      name: {value: name}", `
+m.yaml:7:16: unknown field "Country" of client (did you mean "profile.country"?)
+m.yaml:8:21: unknown field "name" of client (did you mean "profile.name"?)`},
 		{"expressions: in a block", product("name:\n        value: >\n          sku +\n          trm"),
 			`m.yaml:10:11: unknown field "trm" of ware (did you mean "term"?)`},
 		{"expressions: types", product("name: {value: sku + stock}\n      sku: {value: sku == 7}\n      key: {value: yearly > 3}\n      family: {value: 'yearly + 3'}\n      unit_cost: {value: stock / 2}\n      list_price: {value: monthly * yearly}"), `

@@ -189,7 +189,7 @@ func (l *loader) origin(n *noun, r *rule, how string, source *strictyaml.Node) (
 func (l *loader) native(kind connectors.Kind, node *strictyaml.Node) (connectors.Field, bool) {
 	f, ok := nativeField(kind, node.Text())
 	if !ok {
-		hint := diag.DidYouMean(node.Text(), nativeNames(kind))
+		hint := nativeHint(node.Text(), kind)
 		if strings.ContainsAny(node.Text(), " ()'\"+*/?") && !strings.HasPrefix(hint, "did you mean") {
 			hint = "write {value: '...'} for an expression"
 		}
@@ -219,7 +219,7 @@ func (l *loader) steps(r *rule, typ model.Type, as, words *strictyaml.Node) (mod
 			return "", false
 		}
 		if r.twoWay && !twoWay {
-			entry.Complain("write from instead of both, or use one of "+joinWords(twoWayConverters()), "the converter %s runs one way only, so it cannot stand in a two-way field", entry.Text())
+			entry.Complain("write from instead of both, or use one of "+strings.Join(twoWayConverters(), ", "), "the converter %s runs one way only, so it cannot stand in a two-way field", entry.Text())
 			sound = false
 		}
 		r.steps = append(r.steps, s)

@@ -33,8 +33,9 @@
 //
 // Expressions are expr-lang expressions over the native fields, checked when the file is loaded. Texts, days and moments
 // are texts (2031-02-28, and "" for none: they compare in calendar order); quantities and money are exact decimals with
-// + - * / and comparisons, never floats; a division keeps ten decimals, half to even. An expression that looks at a
-// field which was not delivered gives no value. See Functions for what may be called.
+// + - * / and comparisons, never floats; a division keeps ten decimals, half to even. What is computed from an empty
+// quantity or money is empty, a comparison with it is false (and != true), and an empty true-or-false counts as false. An
+// expression that looks at a field which was not delivered gives no value. See Functions for what may be called.
 package mapping
 
 import (
@@ -280,7 +281,7 @@ func (r *rule) read(rec connectors.Record) (model.Value, error) {
 	if slices.Contains(r.field.Allowed, model.StatusUnknown) {
 		return model.Text(model.StatusUnknown), nil
 	}
-	return model.Value{}, fmt.Errorf("%q is not one of the words of %s (%s)", v, r.field.Name, joinWords(r.field.Allowed))
+	return model.Value{}, fmt.Errorf("%q is not one of the words of %s (%s)", v, r.field.Name, strings.Join(r.field.Allowed, ", "))
 }
 
 // ToNative turns changed model fields into the native fields to write. It refuses the whole change when one of them is

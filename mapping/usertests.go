@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
@@ -152,7 +153,7 @@ func (n *noun) readNative(node *strictyaml.Node) model.Fields {
 	node.Map().Each(func(key, value *strictyaml.Node) {
 		f, ok := nativeField(n.native, key.Text())
 		if !ok {
-			key.Complain(diag.DidYouMean(key.Text(), nativeNames(n.native)), "unknown field %q of %s", key.Text(), n.native.Name)
+			key.Complain(nativeHint(key.Text(), n.native), "unknown field %q of %s", key.Text(), n.native.Name)
 			return
 		}
 		readValue(fields, f.Name, f.Type, value)
@@ -286,7 +287,7 @@ func show(v model.Value) string {
 	case !v.Known():
 		return "not delivered"
 	case v.Type() == model.TypeText || v.Type() == model.TypeList || v.Blank():
-		return quoted(strings.ReplaceAll(v.String(), "\n", ", "))
+		return strconv.Quote(strings.ReplaceAll(v.String(), "\n", ", "))
 	}
 	return v.String()
 }
