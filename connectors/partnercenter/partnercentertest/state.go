@@ -292,6 +292,9 @@ func (s *Server) Edit(id string, change func(*Subscription)) error {
 	}
 	before := sub.copy()
 	change(&sub.Subscription)
+	if sub.Status != before.Status {
+		sub.StatusAt = s.now()
+	}
 	s.record(sub.Customer, portal(), "subscription", "update_subscription", "succeeded", &before, &sub.Subscription)
 	return nil
 }
