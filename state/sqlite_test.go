@@ -251,6 +251,27 @@ func TestOpenedByManyAtOnce(t *testing.T) {
 	all.Wait()
 }
 
+// The daemon and a command work on one file: who has read first must still be able to write.
+func TestTwoProcessesWrite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "trueup.db")
+	var all sync.WaitGroup
+	for i := range 2 {
+		s := open(t, path)
+		all.Go(func() {
+			for j := range 50 {
+				if err := s.Append(t.Context(), intended(fmt.Sprint(i, j))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if head, err := open(t, path).VerifyJournal(t.Context()); err != nil || head.Seq != 100 {
+		t.Errorf("got %d entries, %v, want 100 in one chain", head.Seq, err)
+	}
+}
+
 func TestBusyWhileWriting(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trueup.db")

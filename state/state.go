@@ -2,7 +2,7 @@
 //
 // A Store keeps, for one installation:
 //
-//   - cursors and sweeps: how far each account has been read (cursors.go);
+//   - cursors, sweeps and gaps: how far each account has been read, and what was not (cursors.go, gaps.go);
 //   - records: what each account holds, in native form; never deleted, only marked gone (records.go);
 //   - links and snapshots: which records are the same thing, and what each side looked like last time (links.go, snapshots.go);
 //   - runs, findings and plans: what was done, what a person should know, what was proposed (runs.go, findings.go, plans.go);

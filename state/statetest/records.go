@@ -266,6 +266,35 @@ func recordsMany(t *testing.T, b *bench) {
 	equal(t, "streamed", len(stream(t, b, "subscription", state.RecordFilter{})), n-5)
 }
 
+func recordsCounted(t *testing.T, b *bench) {
+	ctx := t.Context()
+	must[int](t)(b.UpsertRecords(ctx, "microsoft", []connectors.Record{subscription("c1", "s1", 1), subscription("c2", "s2", 1), {Kind: "customer", ID: "c1"}}, "run"))
+	equal(t, "subscriptions", must[int](t)(b.CountRecords(ctx, "microsoft", "subscription")), 2)
+	equal(t, "of another account", must[int](t)(b.CountRecords(ctx, "psa", "subscription")), 0)
+	b.clock.Advance(time.Hour)
+	must[[]connectors.Ref](t)(b.MarkGone(ctx, "microsoft", "subscription", []string{"c1"}, nil, startRun(t, b, "microsoft")))
+	equal(t, "without those gone", must[int](t)(b.CountRecords(ctx, "microsoft", "subscription")), 1)
+}
+
+func gaps(t *testing.T, b *bench) {
+	ctx := t.Context()
+	read := func(account, kind string) []connectors.Gap {
+		t.Helper()
+		return must[[]connectors.Gap](t)(b.Gaps(ctx, account, kind))
+	}
+	equal(t, "before the first", read("microsoft", "subscription"), []connectors.Gap(nil))
+	first := []connectors.Gap{{Parent: "c1", Class: connectors.ClassAuth, Reason: "refused; ask c1 for the right"}, {Parent: "c2", Class: connectors.ClassTransient}}
+	ok(t, b.SetGaps(ctx, "microsoft", "subscription", first))
+	ok(t, b.SetGaps(ctx, "microsoft", "price", first[:1]))
+	equal(t, "two", read("microsoft", "subscription"), first)
+	ok(t, b.SetGaps(ctx, "microsoft", "subscription", first[1:]))
+	equal(t, "one", read("microsoft", "subscription"), first[1:])
+	ok(t, b.SetGaps(ctx, "microsoft", "subscription", nil))
+	equal(t, "complete", read("microsoft", "subscription"), []connectors.Gap(nil))
+	equal(t, "another kind", read("microsoft", "price"), first[:1])
+	equal(t, "another account", read("psa", "price"), []connectors.Gap(nil))
+}
+
 func streamErrors(t *testing.T, b *bench) {
 	ctx := t.Context()
 	must[int](t)(b.UpsertRecords(ctx, "microsoft", []connectors.Record{subscription("c1", "s1", 1), subscription("c1", "s2", 1)}, "run"))

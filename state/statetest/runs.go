@@ -113,6 +113,29 @@ func runsAbandoned(t *testing.T, b *bench) {
 	must[state.Run](t)(b.StartRun(ctx, newRun("two")))
 }
 
+// A killed process cannot say that its run is over. While it reports progress it is alive, however long it takes.
+func runsDead(t *testing.T, b *bench) {
+	ctx := t.Context()
+	first := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
+	for range 3 {
+		b.clock.Advance(2 * time.Minute)
+		_, err := b.StartRun(ctx, newRun("flow"))
+		refused(t, err, state.ErrRunning, first.ID)
+		ok(t, b.Progress(ctx, first.ID, nil))
+	}
+	at := b.clock.Advance(2*time.Minute + time.Nanosecond)
+	other := must[state.Run](t)(b.StartRun(ctx, newRun("other")))
+	second := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
+	equal(t, "second", second.State, state.RunInProgress)
+	dead, _, err := b.RunByID(ctx, first.ID)
+	ok(t, err)
+	equal(t, "first", []any{dead.State, dead.Reason, dead.Finished}, []any{state.RunError, "interrupted: its process died", at})
+	if err := b.Progress(ctx, first.ID, nil); err == nil {
+		t.Error("the dead run made progress")
+	}
+	ok(t, b.Progress(ctx, other.ID, nil))
+}
+
 func runsRefused(t *testing.T, b *bench) {
 	ctx := t.Context()
 	r := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
