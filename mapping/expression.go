@@ -455,7 +455,7 @@ func (x *exactArithmetic) setNumber(node *ast.Node, d decimal.Decimal) {
 	x.changed = true
 }
 
-// makeExact turns a whole number as written, with or without a sign, into an exact one.
+// makeExact turns whole numbers as written, with or without a sign, also as the two sides of a choice, into exact ones.
 func (x *exactArithmetic) makeExact(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IntegerNode:
@@ -464,6 +464,9 @@ func (x *exactArithmetic) makeExact(node *ast.Node) {
 		if inner, ok := n.Node.(*ast.IntegerNode); ok && n.Operator == "-" {
 			x.setNumber(node, decimal.NewFromInt(-int64(inner.Value)))
 		}
+	case *ast.ConditionalNode:
+		x.makeExact(&n.Exp1)
+		x.makeExact(&n.Exp2)
 	}
 }
 

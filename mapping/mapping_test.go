@@ -21,6 +21,8 @@ var shop = connectors.Descriptor{
 		{Name: "client", Custom: "custom.", Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityChange}, Fields: []connectors.Field{
 			{Name: "profile.name", Type: model.TypeText, Writable: true},
 			{Name: "profile.country", Type: model.TypeText},
+			{Name: "profile.address.city", Type: model.TypeText},
+			{Name: "aliases", Type: model.TypeList},
 			{Name: "website", Type: model.TypeText, Writable: true},
 			{Name: "hidden", Type: model.TypeBool, Writable: true},
 		}},
@@ -449,5 +451,43 @@ func TestAsWritten(t *testing.T) {
 		if got := m.AsWritten(model.KindLine, test.field, test.v, upper); got != test.want {
 			t.Errorf("%s: %s = %q, want %q", test.name, test.field, got, test.want)
 		}
+	}
+}
+
+// TestSmallMappings are cases that need a mapping of their own: one field, one client.
+func TestSmallMappings(t *testing.T) {
+	t.Parallel()
+	client := connectors.Record{Kind: "client", ID: "c1", Fields: model.Fields{"profile.name": model.Text(" Contoso "), "profile.country": model.Text("GB"),
+		"profile.address.city": model.Text("Leeds"), "aliases": model.List("WWW.One.example", "two.example"), "custom.Term": model.Text("P5Y"),
+		"custom.Seats": model.Text("007"), "custom.Day": model.Text("soon"), "website": model.Text("http://[broken"), "hidden": truth(true)}}
+	tests := []struct{ noun, rule, want string }{
+		{"customer", "name: {value: 'trim(profile.name) + \", \" + profile.address.city + \", \" + profile.country'}", "text Contoso, Leeds, GB"},
+		{"customer", "domains: {from: aliases, as: [lower, host]}", "list one.example\ntwo.example"},
+		{"customer", "domains: {from: website, as: host}", "list "},
+		{"customer", "domains: profile.country", "list GB"},
+		{"customer", "name: {from: hidden, words: {shown: false, secret: true}}", "text secret"},
+		{"customer", "name: hidden", "text true"},
+		{"customer", "active: {value: 'profile.name startsWith \" C\" and hidden'}", "bool true"},
+		{"line", "quantity: custom.Seats", "quantity 7"},
+		{"line", "quantity: {value: 'number(field(\"custom.Seats\")) * -0.5'}", "quantity -3.5"},
+		{"line", "quantity: {value: '(hidden ? -1 : 1) * -number(field(\"custom.Seats\")) + (hidden ? 0.5 : 1)'}", "quantity 7.5"},
+		{"line", "start: custom.Day", `"soon" is not a day like 2031-02-28`},
+		{"product", "term: custom.Term", `"P5Y" is not one of the words of term (P1M, P1Y, P3Y)`},
+		{"subscription", "status: custom.Term", "text unknown"},
+	}
+	for _, test := range tests {
+		t.Run(test.rule, func(t *testing.T) {
+			t.Parallel()
+			m := load(t, head+"  "+test.noun+":\n    from: client\n    fields:\n      "+test.rule+"\n")
+			rec, _, problems := m.ToModel(model.Kind(test.noun), client)
+			field, _, _ := strings.Cut(test.rule, ":")
+			got := fields(rec)[field]
+			if len(problems) > 0 {
+				got = problems[0].Message
+			}
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
 	}
 }

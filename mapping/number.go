@@ -36,13 +36,6 @@ func divide(a, b decimal.Decimal) (decimal.Decimal, error) {
 	return a.DivRound(b, divisionDigits+6).RoundBank(divisionDigits), nil
 }
 
-func withAmount(m model.Money, d decimal.Decimal) (model.Money, error) {
-	if m.Currency() == "" {
-		return model.Money{}, errors.New("an amount without a currency cannot be multiplied or divided")
-	}
-	return model.NewMoney(d, m.Currency())
-}
-
 // arithmetic names the operators' functions as no user can: by the operator itself.
 func arithmetic(operator string) func(params ...any) (any, error) {
 	return func(params ...any) (any, error) {
@@ -98,7 +91,7 @@ func scale(operator string, a amount, b number) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := withAmount(a.m, d)
+	m, err := model.NewMoney(d, a.m.Currency())
 	return amount{m: m}, err
 }
 
