@@ -47,6 +47,9 @@ func TestConnectWiseTraffic(t *testing.T) {
 			account := connectwisetest.Start(t, fake)
 			account.Budget = connectors.Budget{PerMinute: 60000, Parallel: 4}
 			recorder := recording(&account)
+			defer func() { // also when a step fails
+				report(t, recorder.Exchanges(), func(e Exchange) []string { return checkConnectWise(document, e) })
+			}()
 			c, err := connectwise.New(account)
 			if err != nil {
 				t.Fatal(err)
@@ -60,9 +63,7 @@ func TestConnectWiseTraffic(t *testing.T) {
 			if _, err := c.(connectors.ChangeFeed).Changes(t.Context(), cursor); err != nil {
 				t.Fatalf("read changes: %v", err)
 			}
-			exchanges := recorder.Exchanges()
-			report(t, exchanges, func(e Exchange) []string { return checkConnectWise(document, e) })
-			covers(t, exchanges, connectWisePath,
+			covers(t, recorder.Exchanges(), connectWisePath,
 				"GET company/companies", "GET company/companies/{0}", "POST company/companies", "PATCH company/companies/{0}",
 				"GET company/contacts", "GET company/contacts/{0}",
 				"GET procurement/catalog", "GET procurement/catalog/{0}", "POST procurement/catalog",

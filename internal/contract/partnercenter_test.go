@@ -184,6 +184,7 @@ func TestPartnerCenterTraffic(t *testing.T) {
 			}
 			account.Budget = connectors.Budget{PerMinute: 60000, Parallel: 4}
 			recorder := recording(&account)
+			defer func() { report(t, recorder.Exchanges(), documents.check) }() // also when a step fails
 			c, err := partnercenter.New(account)
 			if err != nil {
 				t.Fatal(err)
@@ -206,9 +207,7 @@ func TestPartnerCenterTraffic(t *testing.T) {
 			if _, err := c.(connectors.ChangeFeed).Changes(t.Context(), cursor); err != nil {
 				t.Fatalf("read changes: %v", err)
 			}
-			exchanges := recorder.Exchanges()
-			report(t, exchanges, documents.check)
-			covers(t, exchanges, partnerCenterPath, "GET customers", "GET customers/{0}", "GET customers/{0}/subscriptions", "GET customers/{0}/subscriptions/{1}",
+			covers(t, recorder.Exchanges(), partnerCenterPath, "GET customers", "GET customers/{0}", "GET customers/{0}/subscriptions", "GET customers/{0}/subscriptions/{1}",
 				"PATCH customers/{0}/subscriptions/{1}", "GET auditrecords", "GET sales/{0}/$value")
 		})
 	}
