@@ -128,15 +128,14 @@ func (n *NextTerm) wire() map[string]any {
 
 // patchBody is what a change may name. Everything else in the body is taken and left alone.
 type patchBody struct {
-	ID           *string         `json:"id"`
-	FriendlyName *string         `json:"friendlyName"`
-	Quantity     *json.Number    `json:"quantity"`
-	Status       *string         `json:"status"`
-	AutoRenew    *bool           `json:"autoRenewEnabled"`
-	PartnerID    *string         `json:"partnerId"`
-	BillingCycle *string         `json:"billingCycle"`
-	Next         *instructions   `json:"scheduledNextTermInstructions"`
-	NextCharge   json.RawMessage `json:"nextChargeInstructions"`
+	ID           *string       `json:"id"`
+	FriendlyName *string       `json:"friendlyName"`
+	Quantity     *json.Number  `json:"quantity"`
+	Status       *string       `json:"status"`
+	AutoRenew    *bool         `json:"autoRenewEnabled"`
+	PartnerID    *string       `json:"partnerId"`
+	BillingCycle *string       `json:"billingCycle"`
+	Next         *instructions `json:"scheduledNextTermInstructions"`
 }
 
 type instructions struct {
