@@ -538,3 +538,28 @@ func TestIdleFaultIsSaid(t *testing.T) {
 		t.Errorf("want a complaint about an idle fault, got %v", err)
 	}
 }
+
+// Exceptions cannot rot: a name that means nothing, a missing reason and a skip of something that works are complaints.
+func TestSkipsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := reference(func(e everything, _ *zap.Logger) connectors.Connector { return e })
+	if err := honest(&bench{T: t, subject: s}); err != nil {
+		t.Errorf("the reference is not honest: %v", err)
+	}
+	for name, says := range map[string]string{
+		"no-such-scenario": "no scenario, fault or field",
+		"addition.ghost":   "no scenario, fault or field",
+		Slow:               "there is a switch for it",
+		"feed":             "has no reason",
+	} {
+		bad := s
+		reason := "because"
+		if name == "feed" {
+			reason = ""
+		}
+		bad.Skips = map[string]string{name: reason}
+		if err := honest(&bench{T: t, subject: bad}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("skip %q: want %q, got %v", name, says, err)
+		}
+	}
+}

@@ -46,6 +46,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/zap"
@@ -78,7 +79,8 @@ type Instance struct {
 	// Requests counts what reached the wire. Effects counts what altered the world on a connector's behalf.
 	Requests func() int
 	Effects  func() int
-	// Faults switches the named faults of this package on and off.
+	// Faults switches the named faults of this package on and off. The switches are used from several goroutines and must
+	// not end the test.
 	Faults map[string]func(on bool)
 	// Answer makes the server answer every request with a status, or only the writes; 0 makes it behave again.
 	Answer func(status int, writesOnly bool)
@@ -160,7 +162,9 @@ var scenarios = []scenario{
 // Run runs the suite. Call it from a test that is not parallel.
 func Run(t *testing.T, s Subject) {
 	t.Helper()
-	checkSkips(t, s)
+	if err := honest(&bench{T: t, subject: s}); err != nil {
+		t.Errorf("the subject:\n%v", err)
+	}
 	for i, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			if reason, ok := s.Skips[sc.name]; ok {
@@ -177,29 +181,30 @@ func Run(t *testing.T, s Subject) {
 	}
 }
 
-// checkSkips keeps the list of exceptions honest: known names, reasons, nothing that is supported after all.
-func checkSkips(t *testing.T, s Subject) {
-	t.Helper()
-	b := &bench{T: t, subject: s}
+// honest checks a subject's list of exceptions: known names, reasons, nothing that is supported after all.
+func honest(b *bench) error {
+	var c complaints
 	in := b.fresh()
-	for _, name := range slices.Sorted(maps.Keys(s.Skips)) {
+	skips := b.subject.Skips
+	for _, name := range slices.Sorted(maps.Keys(skips)) {
 		kind, field, isField := strings.Cut(name, ".")
-		_, kindKnown := in.descriptor.Kind(kind)
+		k, _ := in.descriptor.Kind(kind)
 		switch {
-		case s.Skips[name] == "":
-			t.Errorf("skip %q has no reason", name)
+		case skips[name] == "":
+			c.add("skip %q has no reason", name)
 		case in.Faults[name] != nil:
-			t.Errorf("fault %q is skipped, and yet there is a switch for it", name)
-		case isField && kindKnown && field != "":
+			c.add("fault %q is skipped, and yet there is a switch for it", name)
+		case isField && slices.Contains(k.FieldNames(), field):
 		case !slices.Contains(faults, name) && !slices.ContainsFunc(scenarios, func(sc scenario) bool { return sc.name == name }):
-			t.Errorf("skip %q is no scenario, fault or field", name)
+			c.add("skip %q is no scenario, fault or field", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Faults)) {
 		if !slices.Contains(faults, name) {
-			t.Errorf("fault %q is not known to the suite", name)
+			c.add("fault %q is not known to the suite", name)
 		}
 	}
+	return c.err()
 }
 
 // bench is one scenario at work.
@@ -248,16 +253,25 @@ func (b *bench) fault(in *instance, name string) (func(bool), error) {
 	return nil, fmt.Errorf("the subject neither has the fault %q nor skips it with a reason", name)
 }
 
-// faulted runs f on a fresh instance for each of some faults, with the switch in f's hands.
+// faulted runs f on a fresh instance for each of some faults, with the switch in f's hands. The instances are made one
+// after the other, for New may end the test; what then happens to them happens at the same time, because it is mostly
+// waiting.
 func (b *bench) faulted(names []string, f func(in *instance, set func(bool)) error) error {
-	var c complaints
-	for _, name := range names {
+	errs := make([]error, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
 		in := b.fresh()
 		set, err := b.fault(in, name)
-		if err == nil && set != nil {
-			err = f(in, set)
+		if err != nil || set == nil {
+			errs[i] = err
+			continue
 		}
-		c.wrap("with fault "+name, err)
+		group.Go(func() { errs[i] = f(in, set) })
+	}
+	group.Wait()
+	var c complaints
+	for i, name := range names {
+		c.wrap("with fault "+name, errs[i])
 	}
 	return c.err()
 }
@@ -277,15 +291,7 @@ func (c *complaints) wrap(what string, err error) {
 
 func (c *complaints) err() error { return errors.Join(c.errs...) }
 
-var (
-	keyMutex sync.Mutex
-	keys     int
-)
+var keys atomic.Int64
 
 // newKey is an idempotency key that was never used before in this process, in the form of a GUID.
-func newKey() string {
-	keyMutex.Lock()
-	defer keyMutex.Unlock()
-	keys++
-	return fmt.Sprintf("c0ffee00-0000-4000-8000-%012d", keys)
-}
+func newKey() string { return fmt.Sprintf("c0ffee00-0000-4000-8000-%012d", keys.Add(1)) }

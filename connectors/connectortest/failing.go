@@ -216,22 +216,13 @@ func stopped(call call, err, cause error) error {
 // secrets makes as many things go wrong as it can and reads everything that was said about it.
 func secrets(b *bench) error {
 	var c complaints
-	c.wrap("untroubled", speaks(b, b.fresh(), 4*patience))
-	for _, name := range faults {
-		wait := 4 * patience
-		if name == Slow {
-			wait = patience
-		}
-		c.wrap("secrets", b.faulted([]string{name}, func(in *instance, set func(bool)) error {
-			defer set(false)
-			return speaks(b, in, wait, set)
-		}))
-	}
+	c.wrap("untroubled", speaks(b, b.fresh(), func(bool) {}))
+	c.wrap("secrets", b.faulted(faults, func(in *instance, set func(bool)) error { return speaks(b, in, set) }))
 	return c.err()
 }
 
-// speaks makes every call, with some faults on, and looks for secrets in what was said.
-func speaks(b *bench, in *instance, wait time.Duration, set ...func(bool)) error {
+// speaks makes every call with a fault on, and looks for secrets in what was said.
+func speaks(b *bench, in *instance, set func(bool)) error {
 	calls, err := in.calls(b.Context())
 	if err != nil {
 		return err
@@ -239,12 +230,11 @@ func speaks(b *bench, in *instance, wait time.Duration, set ...func(bool)) error
 	if len(in.Secrets) == 0 {
 		return errors.New("the subject plants no secret and does not skip the scenario")
 	}
-	for _, on := range set {
-		on(true)
-	}
+	set(true)
+	defer set(false)
 	said := []string{fmt.Sprintf("%+v", in.descriptor), fmt.Sprintf("%+v", in.Connector), fmt.Sprintf("%#v", in.Connector)}
 	within := func(f func(context.Context)) {
-		ctx, stop := context.WithTimeout(b.Context(), wait)
+		ctx, stop := context.WithTimeout(b.Context(), 2*patience)
 		defer stop()
 		f(ctx)
 	}
