@@ -1,6 +1,7 @@
 package connectwise
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -206,7 +207,7 @@ func (c *Connector) Changes(ctx context.Context, since string) (connectors.Chang
 	next.Evidence = was.Evidence.merge(c.evidence)
 	c.evidence = c.evidence.merge(was.Evidence)
 	c.mu.Unlock()
-	if why := next.Evidence.scan(); why != "" {
+	if why := cmp.Or(next.Evidence.scan(), changes.Scan[kindAgreement]); why != "" {
 		changes.Scan[kindAddition] = why
 	} else if len(moved) > 0 {
 		slices.SortFunc(moved, byNumber)

@@ -266,7 +266,12 @@ func (s *Server) AddAddition(a Addition) int {
 	}
 	put(values, "invoiceDescription", a.InvoiceDescription, "serialNumber", a.SerialNumber)
 	putDay(values, "effectiveDate", a.Effective, "cancelledDate", a.Cancelled)
-	id := s.add("addition", row{id: a.ID, parent: a.Agreement, values: values, updated: a.LastUpdated, updatedBy: a.UpdatedBy}, a.Custom)
+	line := row{id: a.ID, parent: a.Agreement, values: values, updated: a.LastUpdated, updatedBy: a.UpdatedBy}
+	if line.updated.IsZero() {
+		line.updated = s.opts.Now().AddDate(0, 0, -30)
+		line.entered = line.updated // never edited, so it says nothing about who moves whose stamp
+	}
+	id := s.add("addition", line, a.Custom)
 	values["sequenceNumber"] = json.Number(fmt.Sprint(id))
 	if _, stale := s.wrong["stale_agreement_stamp"]; !stale {
 		if line := s.tables["addition"].rows[id]; line.updated.After(agreement.updated) || a.LastUpdated.IsZero() {
