@@ -53,7 +53,10 @@ func (r *activeRun) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			r.flush(ctx)
+			if err := r.flush(ctx); errors.Is(err, state.ErrOver) {
+				// This process was suspended so long that it was taken for dead; another run may be going on.
+				r.cancel(err)
+			}
 			if stop, err := r.engine.Store.StopRequested(ctx, r.ID); err == nil && stop {
 				r.cancel(ErrStopped)
 			}
@@ -61,12 +64,11 @@ func (r *activeRun) watch(ctx context.Context) {
 	}
 }
 
-func (r *activeRun) flush(ctx context.Context) {
+func (r *activeRun) flush(ctx context.Context) error {
 	r.mu.Lock()
 	counts := maps.Clone(r.counts)
 	r.mu.Unlock()
-	// Progress is for watching only; the figures are written again when the run ends.
-	_ = r.engine.Store.Progress(ctx, r.ID, counts)
+	return r.engine.Store.Progress(ctx, r.ID, counts)
 }
 
 // count sets a figure of the run.

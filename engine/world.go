@@ -114,9 +114,13 @@ func (e *Engine) eachRecord(ctx context.Context, w *world, side *reading, noun m
 }
 
 func badValue(side *reading, p mapping.Problem) plan.Finding {
+	what := "field " + p.Field
+	if p.Field == "" {
+		what = "the condition that says whether it counts"
+	}
 	return plan.Finding{
 		Key: plan.ChangeID("bad", side.Name, string(p.Kind), p.ID, p.Field), Kind: plan.BadValue,
-		Title:  fmt.Sprintf("%s %s of %s: field %s cannot be read", p.Kind, p.ID, side.Name, p.Field),
+		Title:  fmt.Sprintf("%s %s of %s: %s cannot be read", p.Kind, p.ID, side.Name, what),
 		Detail: p.String(),
 		Next:   "mend the value in the system, or the mapping at " + p.Pos.String(),
 	}

@@ -141,7 +141,7 @@ func (s *Store) changeRun(ctx context.Context, doing, set, id string, args ...an
 		case !ok:
 			return fmt.Errorf("run %w; list the runs to see their ids", ErrNotFound)
 		}
-		return fmt.Errorf("the run is over: it ended %s at %s", r.State, r.Finished.Format(time.RFC3339))
+		return fmt.Errorf("%w: it ended %s at %s", ErrOver, r.State, r.Finished.Format(time.RFC3339))
 	})
 }
 

@@ -78,16 +78,22 @@ func (a *Account) Canonical(noun model.Kind, field string, v model.Value) model.
 	})
 }
 
-// edits turns field changes into native edits.
-func (a *Account) edits(noun model.Kind, fields map[string]edit) (map[string]connectors.Edit, error) {
+// edits turns field changes into native edits. What the field held before is given as the system spells it, when the stored record
+// still means the same: "007" and "7" may be one quantity, and only one of them stands there.
+func (a *Account) edits(noun model.Kind, fields map[string]edit, stored connectors.Record) (map[string]connectors.Edit, error) {
 	edits := map[string]connectors.Edit{}
+	known, _, _ := a.Mapping.ToModel(noun, stored)
 	for field, e := range fields {
 		to, err := a.Mapping.ToNative(noun, model.Fields{field: e.to})
 		if err != nil {
 			return nil, err
 		}
 		from := model.Fields{}
-		if e.from.Known() {
+		switch {
+		case !e.from.Known():
+		case known.Fields[field] == e.from:
+			from = stored.Fields
+		default:
 			if from, err = a.Mapping.ToNative(noun, model.Fields{field: e.from}); err != nil {
 				return nil, err
 			}

@@ -134,7 +134,11 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 		a.record(c, Failure{c, connectors.ClassTransient, reason}, func(o *Outcome) { o.Skipped++ })
 		return nil
 	}
-	call, err := account.prepare(c)
+	stored, _, err := a.Store.Record(ctx, account.Name, account.ref(c))
+	if err != nil {
+		return err
+	}
+	call, err := account.prepare(c, stored.Record)
 	if err != nil {
 		a.record(c, Failure{c, connectors.ClassInvalid, err}, func(o *Outcome) { o.Failed++ })
 		return nil
@@ -182,13 +186,19 @@ func (a *Applier) refusal(account string) error {
 	return nil
 }
 
+// ref names the record that a change writes; the id of one that is to be created is empty.
+func (a *Account) ref(c plan.Change) connectors.Ref {
+	kind, _ := a.NativeKind(c.Target.Kind)
+	return connectors.Ref{Kind: kind.Name, ID: c.Target.ID, Parent: c.Target.Parent}
+}
+
 // prepare turns a change into one call; what cannot be translated is refused before anything is written down.
-func (a *Account) prepare(c plan.Change) (func(ctx context.Context, key string) (connectors.Record, error), error) {
+func (a *Account) prepare(c plan.Change, stored connectors.Record) (func(ctx context.Context, key string) (connectors.Record, error), error) {
 	kind, ok := a.NativeKind(c.Target.Kind)
 	if !ok {
 		return nil, fmt.Errorf("the mapping of account %s has no %s", a.Name, c.Target.Kind)
 	}
-	ref := connectors.Ref{Kind: kind.Name, ID: c.Target.ID, Parent: c.Target.Parent}
+	ref := a.ref(c)
 	switch c.Op {
 	case plan.OpCreate:
 		creator, ok := a.Connector.(connectors.Creator)
@@ -213,7 +223,7 @@ func (a *Account) prepare(c plan.Change) (func(ctx context.Context, key string) 
 	for _, f := range c.Fields {
 		wanted[f.Field] = edit{f.From, f.To}
 	}
-	edits, err := a.edits(c.Target.Kind, wanted)
+	edits, err := a.edits(c.Target.Kind, wanted, stored)
 	if err != nil || !ok {
 		return nil, orCannot(err, a, "change", kind)
 	}
@@ -243,10 +253,9 @@ func (a *Applier) intend(ctx context.Context, account *Account, c plan.Change) (
 	if err != nil {
 		return state.Entry{}, fmt.Errorf("write down change %s: %w", c.ID, err)
 	}
-	kind, _ := account.NativeKind(c.Target.Kind)
 	entry := state.Entry{Intent: uuid.NewString(), State: state.JournalIntended, Flow: a.Flow, Run: a.Run, Plan: a.Digest,
 		Link: LinkID(a.Flow, c.Pair), Account: account.Name, Op: string(c.Op),
-		Ref: connectors.Ref{Kind: kind.Name, ID: c.Target.ID, Parent: c.Target.Parent}, Body: body, Note: c.Label}
+		Ref: account.ref(c), Body: body, Note: c.Label}
 	return entry, a.Store.Append(ctx, entry)
 }
 

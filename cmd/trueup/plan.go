@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// shortList is how many lines of each section are shown without --all.
+const shortList = 12
+
+func (a *app) planCommand() *cobra.Command {
+	var format string
+	var everything, offline, sweep bool
+	c := &cobra.Command{
+		Use:   "plan [FLOW]",
+		Short: "Show what would be changed, why, and what it does to the bill; change nothing",
+		Long: `plan reads what changed on both sides and shows what would be written, priced, with everything that is held for a
+person and why. Nothing is written to any system. The plan is saved under its digest; apply it with trueup apply DIGEST.`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, names []string) error {
+			if a.json {
+				format = string(plan.FormatJSON)
+			}
+			limit := shortList
+			if everything {
+				limit = 0
+			}
+			return a.withFlows(c.Context(), names, func(ctx context.Context, s *session, flow engine.Flow) error {
+				result, err := a.runFlow(ctx, s, flow, engine.Options{Trigger: state.TriggerManual, Offline: offline, Sweep: sweep})
+				if err != nil {
+					return err
+				}
+				if err := plan.Render(a.stdout, result.Plan, plan.Format(format), limit); err != nil {
+					return usageError{err}
+				}
+				if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
+					a.say("\nto do this: trueup apply %s", result.Digest)
+				}
+				return heldError(result)
+			})
+		},
+	}
+	c.Flags().StringVar(&format, "format", string(plan.FormatText), "text, json or markdown")
+	c.Flags().BoolVar(&everything, "all", false, "show every change, not only the first of each kind")
+	c.Flags().BoolVar(&offline, "offline", false, "plan from what was read last, without asking any system")
+	c.Flags().BoolVar(&sweep, "sweep", false, "read everything anew instead of what changed")
+	return c
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply DIGEST",
+		Short: "Do exactly what a reviewed plan says; refuse if the world moved since",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, given []string) error {
+			s, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			saved, err := s.store.Plan(c.Context(), given[0])
+			if err != nil {
+				return usageError{err}
+			}
+			flow, ok := s.Flow(saved.Flow)
+			if !ok {
+				return usageError{fmt.Errorf("plan %s is for flow %q, which %s does not name any more", saved.Digest, saved.Flow, s.File)}
+			}
+			result, err := a.runFlow(c.Context(), s, flow, engine.Options{Trigger: state.TriggerManual, Apply: true, Digest: saved.Digest})
+			if errors.Is(err, engine.ErrMoved) {
+				a.sayDifference(saved, result.Plan)
+			}
+			if err != nil {
+				return err
+			}
+			return a.showOutcome(result)
+		},
+	}
+}
+
+// sayDifference says what is in one plan and not in the other.
+func (a *app) sayDifference(saved state.Plan, now plan.Plan) {
+	var was plan.Document
+	if json.Unmarshal(saved.Body, &was) != nil {
+		return
+	}
+	before, after := describe(was.Changes), describe(now.Changes)
+	said := 0
+	tell := func(mark, line string) {
+		if said++; said <= shortList {
+			a.say("  %s %s", mark, line)
+		}
+	}
+	for id, line := range before {
+		if after[id] != line {
+			tell("-", line)
+		}
+	}
+	for id, line := range after {
+		if before[id] != line {
+			tell("+", line)
+		}
+	}
+	if said > shortList {
+		a.say("  … and %d more", said-shortList)
+	}
+}
+
+func describe(changes []plan.Change) map[string]string {
+	lines := map[string]string{}
+	for _, c := range changes {
+		line := fmt.Sprintf("%s %s: %s · %s", c.Op, c.Target.Kind, c.Customer, c.Label)
+		for _, f := range c.Fields {
+			line += fmt.Sprintf(", %s %s -> %s", f.Field, f.From, f.To)
+		}
+		lines[c.ID] = line
+	}
+	return lines
+}
+
+// runFlow executes a flow with progress on standard error.
+func (a *app) runFlow(ctx context.Context, s *session, flow engine.Flow, opts engine.Options) (engine.Result, error) {
+	p := newProgress(a.stderr)
+	s.engine.Progress = p.tell
+	result, err := s.engine.Run(ctx, flow, opts)
+	p.done()
+	return result, err
+}
+
+// withFlows opens a session and does something for each chosen flow.
+func (a *app) withFlows(ctx context.Context, names []string, do func(context.Context, *session, engine.Flow) error) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	flows, err := s.pickFlows(names)
+	if err != nil {
+		return err
+	}
+	var held error
+	for _, flow := range flows {
+		err := do(ctx, s, flow)
+		if errors.Is(err, errHeld) {
+			held = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return held
+}
+
+func heldError(result engine.Result) error {
+	if len(result.Plan.Held) > 0 {
+		return errHeld
+	}
+	return nil
+}
+
+// outcomeJSON is what apply and run --once print with --json.
+type outcomeJSON struct {
+	Run     string        `json:"run"`
+	Flow    string        `json:"flow"`
+	State   string        `json:"state"`
+	Reason  string        `json:"reason"`
+	Digest  string        `json:"digest"`
+	Done    int           `json:"done"`
+	Failed  int           `json:"failed"`
+	Unknown int           `json:"unknown"`
+	Skipped int           `json:"skipped"`
+	Held    int           `json:"held"`
+	Failure []failureJSON `json:"failures"`
+}
+
+type failureJSON struct {
+	Change   string `json:"change"`
+	Customer string `json:"customer"`
+	Label    string `json:"label"`
+	Class    string `json:"class"`
+	Error    string `json:"error"`
+}
+
+func (a *app) showOutcome(result engine.Result) error {
+	o := result.Outcome
+	out := outcomeJSON{Run: result.Run.ID, Flow: result.Plan.Flow, State: string(result.Run.State), Reason: result.Run.Reason, Digest: result.Digest, Done: o.Done,
+		Failed: o.Failed, Unknown: o.Unknown, Skipped: o.Skipped, Held: len(result.Plan.Held), Failure: []failureJSON{}}
+	for _, f := range o.Failures {
+		out.Failure = append(out.Failure, failureJSON{f.Change.ID, f.Change.Customer, f.Change.Label, string(f.Class), f.Err.Error()})
+	}
+	err := a.show(out, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d done, %d failed, %d without a known outcome, %d not tried, %d held\n", out.State, out.Done, out.Failed, out.Unknown, out.Skipped, out.Held)
+		for i, f := range out.Failure {
+			if i == shortList {
+				fmt.Fprintf(w, "  … and %d more; see trueup inbox\n", len(out.Failure)-i)
+				break
+			}
+			fmt.Fprintf(w, "  %s · %s: %s\n", f.Customer, f.Label, f.Error)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case o.Failed+o.Unknown+o.Skipped > 0:
+		return errSaid
+	}
+	return heldError(result)
+}
