@@ -70,7 +70,8 @@ func (d *demo) run(ctx context.Context, o sandbox.Options, once bool) (err error
 	d.title("A pretend MSP")
 	d.tell("Two stand-ins are listening on this machine: Microsoft Partner Center at %s and ConnectWise PSA at %s.", d.sandbox.Connection().Vendor.API, d.sandbox.Connection().PSA.Site)
 	d.tell("They refuse what the real ones refuse. trueup reaches them over HTTP like the real ones. What they hold:")
-	fmt.Fprintln(d.stdout, indent(d.sandbox.Truth().String()))
+	overview, _, _ := strings.Cut(d.sandbox.Truth().Summary(), "\ndrift\n")
+	fmt.Fprintln(d.stdout, indent(overview))
 	if err := d.configure(); err != nil {
 		return err
 	}
@@ -146,12 +147,12 @@ func (d *demo) configure() error {
 	return os.WriteFile(filepath.Join(d.folder, "flows", "microsoft-connectwise.yaml"), []byte(demoMark+demoFlow), 0o644)
 }
 
-// demoFlow writes by itself, so that the daemon at the end follows edits within seconds.
+// demoFlow writes by itself, so that the daemon at the end follows edits.
 const demoFlow = `version: 1
 flow: microsoft-connectwise
 vendor: microsoft
 psa: psa
-schedule: "@every 5s"
+schedule: "* * * * *"
 mode: write
 customers:
   match: [link, tenant_ids, domains, tax_id, name]
@@ -365,7 +366,9 @@ func (d *demo) leaveRunning(ctx context.Context, s *session) error {
 	}
 	d.tell("Stop with Ctrl-C.")
 	s.engine.Progress = nil
-	return d.daemon(s, s.Flows).Run(ctx)
+	flows := slices.Clone(s.Flows)
+	flows[0].Schedule = "@every 5s" // a flow file allows a minute at least; nobody wants to wait that long here
+	return d.daemon(s, flows).Run(ctx)
 }
 
 func (d *demo) title(text string) {
