@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -71,6 +70,15 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			a.say("%s: %d accounts, %d flows, no complaint", cfg.File, len(cfg.Accounts), len(cfg.Flows))
+			var known []string
+			for _, ac := range cfg.Accounts {
+				known = append(known, ac.Name)
+			}
+			for _, name := range names {
+				if !slices.Contains(known, name) {
+					return usageError{fmt.Errorf("no account %q in %s (%s)", name, cfg.File, diag.DidYouMean(name, known))}
+				}
+			}
 			reports := []checkJSON{}
 			failed := false
 			for _, ac := range cfg.Accounts {
@@ -81,9 +89,6 @@ func (a *app) checkCommand() *cobra.Command {
 				out := checkOf(ac.Name, ac.System, report, err)
 				failed = failed || err != nil || len(out.Missing) > 0
 				reports = append(reports, out)
-			}
-			if len(reports) == 0 {
-				return usageError{fmt.Errorf("no such account in %s: %s", cfg.File, strings.Join(names, ", "))}
 			}
 			if err := a.show(reports, func(w io.Writer) { writeChecks(w, reports) }); err != nil {
 				return err

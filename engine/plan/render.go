@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/trueup-sync/trueup/model"
 )
@@ -131,8 +134,11 @@ func (o *printer) plan(p Plan) {
 		o.line("nothing to do without a person")
 	}
 	if len(p.Changes) > 0 {
-		o.heading("Changes")
-		for i, change := range p.Changes {
+		o.heading("Changes, the dearest first")
+		for _, line := range tally(p.Changes) {
+			o.item("%s", line)
+		}
+		for i, change := range dearestFirst(p.Changes) {
 			if o.cut(i, len(p.Changes), "--all shows them") {
 				break
 			}
@@ -141,6 +147,9 @@ func (o *printer) plan(p Plan) {
 	}
 	if len(p.Held) > 0 {
 		o.heading("Held for a person")
+		for _, r := range p.HeldByReason() {
+			o.item("%d: %s", r.N, r.Reason.Sentence())
+		}
 		for i, h := range p.Held {
 			if o.cut(i, len(p.Held), "--all shows them") {
 				break
@@ -158,6 +167,34 @@ func (o *printer) plan(p Plan) {
 			o.item("    next: %s", f.Next)
 		}
 	}
+}
+
+// tally counts the changes by what they do, in the order in which they are done.
+func tally(changes []Change) []string {
+	var order []string
+	counts := map[string]int{}
+	for _, c := range changes {
+		what := fmt.Sprintf("%s %s in %s", c.Op, c.Target.Kind, c.Account)
+		if c.idOnly() {
+			what += " (only the other side's id)"
+		}
+		if counts[what]++; counts[what] == 1 {
+			order = append(order, what)
+		}
+	}
+	for i, what := range order {
+		order[i] = fmt.Sprintf("%d: %s", counts[what], what)
+	}
+	return order
+}
+
+// dearestFirst orders changes by the money they move, for reading; they are done in dependency order all the same. Amounts in
+// different currencies are ordered by their numbers: it is only a reading order.
+func dearestFirst(changes []Change) []Change {
+	sorted := slices.Clone(changes)
+	moved := func(c Change) decimal.Decimal { return c.Effect.Cost.Amount().Abs().Add(c.Effect.Bill.Amount().Abs()) }
+	slices.SortStableFunc(sorted, func(a, b Change) int { return moved(b).Cmp(moved(a)) })
+	return sorted
 }
 
 func (o *printer) price(p Plan) {
