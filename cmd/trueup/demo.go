@@ -57,6 +57,7 @@ type demo struct {
 	sandbox  *sandbox.Sandbox
 	step     int
 	lastLink string // the pair that was edited last
+	lastLine string
 }
 
 func (d *demo) run(ctx context.Context, o sandbox.Options, once bool) (err error) {
@@ -285,7 +286,7 @@ func (d *demo) follow(ctx context.Context, s *session, flow engine.Flow, link st
 	if result.Outcome.Done != 1 {
 		return fmt.Errorf("expected one write, there were %d: this is a bug in trueup", result.Outcome.Done)
 	}
-	d.lastLink = link.ID
+	d.lastLink, d.lastLine = link.ID, link.PSA.ID
 	return d.mustBeEmpty(ctx, s, flow)
 }
 
@@ -359,6 +360,7 @@ func (d *demo) leaveRunning(ctx context.Context, s *session) error {
 		fmt.Sprintf("go run ./cmd/trueup -c %s inbox", d.configFile),
 		fmt.Sprintf("go run ./cmd/trueup -c %s links", d.configFile),
 		fmt.Sprintf("go run ./cmd/trueup -c %s why %s", d.configFile, d.lastLink),
+		fmt.Sprintf("curl %s/v1/edit -d '{\"side\":\"psa\",\"kind\":\"addition\",\"id\":\"%s\",\"set\":{\"quantity\":21}}'", control, d.lastLine),
 		fmt.Sprintf("curl %s/v1               # what the control API can do: edit, misbehave, move the clock", control),
 		fmt.Sprintf("curl %s/v1/misbehave/vendor/empty_list -X POST -d '{}'   # the vendor shows no customers at all: nothing is lowered", control),
 	} {
@@ -368,7 +370,19 @@ func (d *demo) leaveRunning(ctx context.Context, s *session) error {
 	s.engine.Progress = nil
 	flows := slices.Clone(s.Flows)
 	flows[0].Schedule = "@every 5s" // a flow file allows a minute at least; nobody wants to wait that long here
-	return d.daemon(s, flows).Run(ctx)
+	worker := d.daemon(s, flows)
+	last := ""
+	worker.Finished = func(run state.Run, err error) {
+		line := fmt.Sprintf("%s %s: %s %s", run.Kind, run.Name, run.State, run.Reason)
+		if n := run.Counts["applied"]; n > 0 {
+			line = fmt.Sprintf("%s: %d written", line, n)
+		}
+		if line != last || run.Counts["applied"] > 0 {
+			d.tell("%s  %s", run.Finished.Local().Format(time.TimeOnly), line)
+		}
+		last = line
+	}
+	return worker.Run(ctx)
 }
 
 func (d *demo) title(text string) {

@@ -27,7 +27,8 @@ type Daemon struct {
 	Flows     []engine.Flow
 	Discovers map[string]string // account name -> cron
 	Log       *zap.Logger
-	Ready     func() // called once the lease is held and the schedules run; may be nil
+	Ready     func()                         // called once the lease is held and the schedules run; may be nil
+	Finished  func(run state.Run, err error) // called after each run; may be nil
 
 	running sync.WaitGroup
 }
@@ -151,6 +152,9 @@ func (d *Daemon) execute(ctx context.Context, j job, trigger state.Trigger) {
 	}
 	log := d.Log.With(zap.String("kind", string(j.kind)), zap.String("name", j.name), zap.String("trigger", string(trigger)))
 	run, err := j.run(ctx, trigger)
+	if d.Finished != nil {
+		d.Finished(run, err)
+	}
 	switch {
 	case errors.Is(err, state.ErrRunning):
 		log.Info("skipped: the last one is still going on", zap.String("run", run.ID))
