@@ -332,7 +332,7 @@ func (d *demo) edit(ctx context.Context, body map[string]any) error {
 		return err
 	}
 	url := d.sandbox.Connection().Control + "/v1/edit"
-	d.tell("curl %s -d '%s'", url, text)
+	d.tell("curl %s --json '%s'", url, text)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
 	if err != nil {
 		return err
@@ -360,9 +360,9 @@ func (d *demo) leaveRunning(ctx context.Context, s *session) error {
 		fmt.Sprintf("go run ./cmd/trueup -c %s inbox", d.configFile),
 		fmt.Sprintf("go run ./cmd/trueup -c %s links", d.configFile),
 		fmt.Sprintf("go run ./cmd/trueup -c %s why %s", d.configFile, d.lastLink),
-		fmt.Sprintf("curl %s/v1/edit -d '{\"side\":\"psa\",\"kind\":\"addition\",\"id\":\"%s\",\"set\":{\"quantity\":21}}'", control, d.lastLine),
+		fmt.Sprintf("curl %s/v1/edit --json '{\"side\":\"psa\",\"kind\":\"addition\",\"id\":\"%s\",\"set\":{\"quantity\":21}}'", control, d.lastLine),
 		fmt.Sprintf("curl %s/v1               # what the control API can do: edit, misbehave, move the clock", control),
-		fmt.Sprintf("curl %s/v1/misbehave/vendor/empty_list -X POST -d '{}'   # the vendor shows no customers at all: nothing is lowered", control),
+		fmt.Sprintf("curl %s/v1/misbehave/vendor/empty_list --json '{}'   # the vendor shows no customers at all: nothing is lowered", control),
 	} {
 		d.tell("  %s", line)
 	}
