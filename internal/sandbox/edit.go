@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -244,9 +245,28 @@ func (s *Sandbox) editPSA(e edit, id, parent string) error {
 		return refuse("set is empty; %s", knownNames(psaEdits[e.Kind]))
 	}
 	if err := s.psa.Edit(e.Kind, n, e.By, fields); err != nil {
-		return refuse("%v", err)
+		return refuse("%v%s", err, details(err))
 	}
 	return nil
+}
+
+// details are the fields that the PSA blames. They are in the answer that an API client would get, which is what the error
+// is in JSON, and not in its text.
+func details(err error) string {
+	var answer struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	raw, marshalErr := json.Marshal(errors.Unwrap(err))
+	if marshalErr != nil || json.Unmarshal(raw, &answer) != nil {
+		return ""
+	}
+	text := ""
+	for _, e := range answer.Errors {
+		text += ": " + e.Message
+	}
+	return text
 }
 
 // newRecord is the body of POST /v1/add.

@@ -50,6 +50,8 @@ func build(o Options, c *clock, vendor *partnercentertest.Server, psa *connectwi
 		byKey: map[string]*good{},
 		truth: Truth{Seed: o.Seed, Start: o.Start, ContractType: contractType, Expected: map[plan.Reason]int{}, Awkward: map[string][]string{}},
 	}
+	size := o.Customers * (o.PerCustomer + 2)
+	w.bought, w.truth.Subscriptions = make([]partnercentertest.Subscription, 0, size), make([]Subscription, 0, size)
 	w.addGoods()
 	for _, g := range w.goods {
 		if g.special == "" {
@@ -114,10 +116,8 @@ func (s *site) sure() bool { return s.match == MatchKeptID || s.match == MatchDo
 // addSite makes the i-th customer.
 func (w *world) addSite(i int) {
 	s := &site{world: w, trait: traitOf(i), used: map[string]bool{}}
-	unusual := false
-	if s.name, unusual = nameOf(i); s.sameNameAs != 0 {
-		s.name, _ = nameOf(i - s.sameNameAs)
-	}
+	name, unusual := nameOf(i - s.sameNameAs)
+	s.name = name
 	host := fmt.Sprintf("%s%d.example", slug(s.name), i)
 	w.addTenants(s, i, host)
 	if s.match != matchNone {
