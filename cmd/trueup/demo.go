@@ -362,7 +362,8 @@ func (d *demo) leaveRunning(ctx context.Context, s *session) error {
 		fmt.Sprintf("go run ./cmd/trueup -c %s why %s", d.configFile, d.lastLink),
 		fmt.Sprintf("curl %s/v1/edit --json '{\"side\":\"psa\",\"kind\":\"addition\",\"id\":\"%s\",\"set\":{\"quantity\":21}}'", control, d.lastLine),
 		fmt.Sprintf("curl %s/v1               # what the control API can do: edit, misbehave, move the clock", control),
-		fmt.Sprintf("curl %s/v1/misbehave/vendor/empty_list --json '{}'   # the vendor shows no customers at all: nothing is lowered", control),
+		fmt.Sprintf("curl %s/v1/misbehave/vendor/fault_in_200 --json '{}'   # the vendor answers nonsense: the run says so, nothing is lowered", control),
+		fmt.Sprintf("curl %s/v1/misbehave/vendor -X DELETE   # and is well again", control),
 	} {
 		d.tell("  %s", line)
 	}
