@@ -26,7 +26,7 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 	}
 	// probe reports whether a kind may be read; only an error that is not about this kind ends the check.
 	probe := func(name string, r resource, parent string) (int, bool, error) {
-		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: op, record: name})
+		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: name, record: under(parent)})
 		switch class := connectors.ClassOf(err); {
 		case err == nil:
 			grant(name, "")

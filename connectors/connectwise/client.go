@@ -220,7 +220,7 @@ func (c *Connector) all(ctx context.Context, s search, each func(object, []byte)
 		case page > 0 && len(rows) > 0 && (linked || len(rows) >= pageSize || f.received < f.total):
 			page++
 			query.Set("page", strconv.Itoa(page))
-		case page == 0 && next != "":
+		case page == 0 && next != "" && len(rows) > 0:
 			query.Set("pageId", next)
 		default:
 			if f.total < 0 && len(rows) >= pageSize {

@@ -92,8 +92,13 @@ func edited(rec connectors.Record) bool {
 // conclude turns a lesson into evidence. A suspect agreement is read again first: the addition may have been edited while
 // the listing ran.
 func (c *Connector) conclude(ctx context.Context, l lesson) error {
+	c.mu.Lock()
+	settled := c.evidence.Stamps == stampStays
+	c.mu.Unlock()
 	var learned evidence
 	switch {
+	case settled:
+		return nil
 	case l.suspect.ID != "":
 		agreement, err := c.Read(ctx, connectors.Ref{Kind: kindAgreement, ID: l.suspect.ID})
 		if err != nil {
