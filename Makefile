@@ -49,6 +49,10 @@ vet: ## go vet, with and without the contract checks
 lint: ## golangci-lint, at the pinned version; the first run compiles it
 	go run $(GOLANGCI) run ./...
 
+.PHONY: generate
+generate: ## write the generated files anew: the reference pages in docs/reference
+	go generate ./...
+
 # Generating writes in place, so the files are compared with copies taken before. Only files that say they are generated
 # count; a working tree with other changes is no obstacle.
 .PHONY: generated
