@@ -171,7 +171,7 @@ func TestYAMLInDocumentsIsTrue(t *testing.T) {
 				lastMapping = b.text
 			}
 			if diff := cmp.Diff(b.complaints, got); diff != "" {
-				t.Errorf("%s: this block is not as the page says (-page +loader):\n%s\n%s", d.name, diff, b.text)
+				t.Errorf("%s: this block is not as the page says (-page +loader):\n%s\n%sThe loader says:\n%s", d.name, diff, b.text, got)
 			}
 		}
 	}
