@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -64,8 +65,16 @@ func (e *Engine) linkCustomers(ctx context.Context, w *world) ([]*group, []plan.
 		}
 	}
 	groups := map[string]*group{}
+	groupOf := func(id string) *group {
+		if groups[id] == nil {
+			groups[id] = &group{psa: w.psaByID[id], how: map[string]string{}, links: map[string]string{}, label: w.label(id)}
+		}
+		return groups[id]
+	}
 	var findings []plan.Finding
+	listed := map[string]bool{}
 	for _, tenant := range w.vendorCustomers {
+		listed[tenant.ID] = true
 		link, isKept := kept[tenant.ID]
 		id, how, finding := link.PSA.ID, howKept, (*plan.Finding)(nil)
 		if _, there := w.psaByID[id]; !isKept || !there {
@@ -77,16 +86,19 @@ func (e *Engine) linkCustomers(ctx context.Context, w *world) ([]*group, []plan.
 		if id == "" {
 			continue
 		}
-		g := groups[id]
-		if g == nil {
-			g = &group{psa: w.psaByID[id], how: map[string]string{}, links: map[string]string{}, label: w.label(id)}
-			groups[id] = g
-		}
+		g := groupOf(id)
 		g.tenants = append(g.tenants, tenant)
 		g.how[tenant.ID] = how
 		if isKept && link.PSA.ID == id {
 			g.links[tenant.ID] = link.ID
 			g.how[tenant.ID] = link.How
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(kept)) {
+		link := kept[id]
+		if _, there := w.psaByID[link.PSA.ID]; there && !listed[id] {
+			g := groupOf(link.PSA.ID)
+			g.lost = append(g.lost, model.Record{Kind: model.KindCustomer, ID: id})
 		}
 	}
 	sorted := make([]*group, 0, len(groups))
@@ -221,7 +233,7 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 		}
 	}
 	kept := map[string]pairing{}
-	for _, tenant := range g.tenants {
+	for _, tenant := range g.known() {
 		err = e.Store.LinksWithMemory(ctx, w.flow.Name, model.KindLine, tenant.ID, func(l state.Link, m state.Memory) error {
 			kept[l.Vendor.ID] = pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m}
 			return nil

@@ -195,6 +195,25 @@ func TestVanishedSubscriptionWaitsForAPerson(t *testing.T) {
 	}
 }
 
+// A customer that is not listed any more takes its subscriptions along; its lines go on billing, so they are not called clean.
+func TestVanishedCustomerWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	o, _, line := linked(t)
+	o.tenant("t-tui", "Tui Tours", "tui.example")
+	if err := o.vendor.Remove(connectors.Ref{Kind: "customer", ID: "t-kea"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sweep := range []bool{true, false} {
+		result, err := o.run(engine.Options{Apply: true, Sweep: sweep})
+		if err != nil || !strings.Contains(reasons(result.Plan), "held vanished_at_vendor") || len(result.Plan.Changes) > 0 || result.Plan.Counts.NotCompared == 0 {
+			t.Fatalf("%v, %s\n%s", err, reasons(result.Plan), text(result.Plan))
+		}
+	}
+	if got := o.seats(o.psa, line); got != "14" {
+		t.Errorf("the line bills %s", got)
+	}
+}
+
 // TestLostReplies: whether the write was done or not, it has one effect in the end and nothing is sent blind.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()

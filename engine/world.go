@@ -130,12 +130,17 @@ func badValue(side *reading, p mapping.Problem) plan.Finding {
 type group struct {
 	psa     model.Record
 	tenants []model.Record
+	lost    []model.Record    // linked vendor customers that the vendor does not list any more: only the id is known
 	how     map[string]string // evidence by vendor customer id
 	links   map[string]string // kept link by vendor customer id
 	label   string
 	subs    []subscription
 	lines   []line
 }
+
+// known are the group's vendor customers, those that are not listed any more last: their lines go on billing, so a person is
+// told.
+func (g *group) known() []model.Record { return slices.Concat(g.tenants, g.lost) }
 
 type subscription struct {
 	model.Record
@@ -155,15 +160,15 @@ type line struct {
 // load reads a group's subscriptions and lines from the store.
 func (e *Engine) load(ctx context.Context, w *world, g *group) error {
 	subKind, _ := w.vendor.NativeKind(model.KindSubscription)
-	for _, tenant := range g.tenants {
-		complete := w.vendor.complete(subKind.Name, tenant.ID)
+	for i, tenant := range g.known() {
+		complete, lost := w.vendor.complete(subKind.Name, tenant.ID), i >= len(g.tenants)
 		err := e.Store.Records(ctx, w.vendor.Name, subKind.Name, state.RecordFilter{Parents: []string{tenant.ID}, IncludeGone: true}, func(stored state.Stored) error {
 			rec, accepted, problems := w.vendor.Mapping.ToModel(model.KindSubscription, stored.Record)
 			for _, p := range problems {
 				w.findings = append(w.findings, badValue(w.vendor, p))
 			}
 			if accepted {
-				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, !stored.Gone.IsZero(), len(problems) > 0})
+				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, lost || !stored.Gone.IsZero(), len(problems) > 0})
 			}
 			return nil
 		})
