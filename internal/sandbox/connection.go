@@ -44,7 +44,7 @@ type PSAConnection struct {
 }
 
 // The environment variables that the settings refer to.
-const (
+const ( //nolint:gosec // names of variables, not what is in them
 	envClientSecret = "TRUEUP_SANDBOX_CLIENT_SECRET"
 	envRefreshToken = "TRUEUP_SANDBOX_REFRESH_TOKEN"
 	envPublicKey    = "TRUEUP_SANDBOX_PUBLIC_KEY"

@@ -234,7 +234,7 @@ type Misbehaviour struct {
 
 func (s *Sandbox) misbehaviours(side string) []Misbehaviour {
 	var all []Misbehaviour
-	on := map[string]string{}
+	var on map[string]string
 	if side == sideVendor {
 		on = s.vendor.Dump().Misbehaving
 		for _, m := range partnercentertest.Misbehaviours() {
@@ -354,7 +354,7 @@ func (s *Sandbox) postClock(r *http.Request) (int, any, error) {
 	if err := decodeBody(r, &body); err != nil {
 		return 0, nil, err
 	}
-	to := time.Time{}
+	var to time.Time
 	switch {
 	case (body.Advance == "") == (body.Set == ""):
 		return 0, nil, refuse(`give either advance, like "24h", or set, like "2031-02-28T00:00:00Z"`)

@@ -96,7 +96,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	if err := s.serve(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start sandbox: %w", err), s.Close())
 	}
-	s.detach = context.AfterFunc(ctx, func() { s.stop() })
+	s.detach = context.AfterFunc(ctx, func() { _ = s.stop() }) // Close tells how it went
 	return s, nil
 }
 
