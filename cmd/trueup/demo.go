@@ -67,7 +67,7 @@ func (d *demo) run(ctx context.Context, o sandbox.Options, once bool) (err error
 	if d.sandbox, err = sandbox.Start(ctx, o); err != nil {
 		return err
 	}
-	defer d.sandbox.Close()
+	defer func() { err = errors.Join(err, d.sandbox.Close()) }()
 	d.title("A pretend MSP")
 	d.tell("Two stand-ins are listening on this machine: Microsoft Partner Center at %s and ConnectWise PSA at %s.", d.sandbox.Connection().Vendor.API, d.sandbox.Connection().PSA.Site)
 	d.tell("They refuse what the real ones refuse. trueup reaches them over HTTP like the real ones. What they hold:")
@@ -113,7 +113,7 @@ func (d *demo) clean() error {
 	if err := os.RemoveAll(d.folder); err != nil {
 		return fmt.Errorf("empty the demo's folder: %w", err)
 	}
-	return os.MkdirAll(filepath.Join(d.folder, "flows"), 0o755)
+	return os.MkdirAll(filepath.Join(d.folder, "flows"), 0o750)
 }
 
 // configure writes the demo's configuration: what an MSP would write, with the sandbox's addresses.
@@ -142,10 +142,10 @@ func (d *demo) configure() error {
 		}
 	}
 	yaml.WriteString("flows: [flows/*.yaml]\n")
-	if err := os.WriteFile(d.configFile, []byte(yaml.String()), 0o644); err != nil {
+	if err := os.WriteFile(d.configFile, []byte(yaml.String()), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	return os.WriteFile(filepath.Join(d.folder, "flows", "microsoft-connectwise.yaml"), []byte(demoMark+demoFlow), 0o644)
+	return os.WriteFile(filepath.Join(d.folder, "flows", "microsoft-connectwise.yaml"), []byte(demoMark+demoFlow), 0o600)
 }
 
 // demoFlow writes by itself, so that the daemon at the end follows edits.
@@ -338,11 +338,11 @@ func (d *demo) edit(ctx context.Context, body map[string]any) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	response, err := d.sandbox.HTTP().Do(request)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode >= 300 {
 		answer, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
 		return fmt.Errorf("the sandbox refused the edit: %s: %s", response.Status, answer)

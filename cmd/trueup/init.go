@@ -40,10 +40,10 @@ your own values and run trueup check.`,
 					return err
 				}
 				target := filepath.Join(folder, name)
-				if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+				if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
 					return fmt.Errorf("write %s: %w", target, err)
 				}
-				if err := os.WriteFile(target, source, 0o644); err != nil {
+				if err := os.WriteFile(target, source, 0o600); err != nil {
 					return fmt.Errorf("write %s: %w", target, err)
 				}
 				a.say("wrote %s", target)

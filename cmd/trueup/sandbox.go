@@ -42,7 +42,7 @@ edits records as a user would, makes the systems misbehave and moves their clock
 			if err != nil {
 				return err
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			encoder := json.NewEncoder(a.stdout)
 			encoder.SetIndent("", "  ")
 			if err := encoder.Encode(s.Connection()); err != nil {

@@ -2,6 +2,7 @@ package connectwise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -86,8 +87,8 @@ func (c *Connector) List(ctx context.Context, req connectors.ListRequest, yield 
 
 // missingCollection turns a 404 on a list, which always exists, into what it means: the cloud answers so to wrong keys.
 func (c *Connector) missingCollection(err error) error {
-	e, ok := err.(*connectors.Error)
-	if !ok || e.Class != connectors.ClassMissing {
+	var e *connectors.Error
+	if !errors.As(err, &e) || e.Class != connectors.ClassMissing {
 		return err
 	}
 	auth := *e

@@ -3,6 +3,7 @@ package connectwise
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -198,8 +199,8 @@ func (c *Connector) signed(o object) {
 
 // unknown is for a failure after a write was accepted.
 func unknown(err error) error {
-	e, ok := err.(*connectors.Error)
-	if !ok {
+	var e *connectors.Error
+	if !errors.As(err, &e) {
 		return err
 	}
 	after := *e

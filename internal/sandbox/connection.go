@@ -44,9 +44,9 @@ type PSAConnection struct {
 }
 
 // The environment variables that the settings refer to.
-const ( //nolint:gosec // names of variables, not what is in them
-	envClientSecret = "TRUEUP_SANDBOX_CLIENT_SECRET"
-	envRefreshToken = "TRUEUP_SANDBOX_REFRESH_TOKEN"
+const (
+	envClientSecret = "TRUEUP_SANDBOX_CLIENT_SECRET" //nolint:gosec // a variable's name, no secret
+	envRefreshToken = "TRUEUP_SANDBOX_REFRESH_TOKEN" //nolint:gosec // a variable's name, no secret
 	envPublicKey    = "TRUEUP_SANDBOX_PUBLIC_KEY"
 	envPrivateKey   = "TRUEUP_SANDBOX_PRIVATE_KEY"
 )

@@ -17,7 +17,7 @@ import (
 // transient for something that is not JSON (a page of a proxy, half a reply) and invalid for JSON of another shape.
 func (r Response) Decode(op string, into any) error {
 	body := trimStart(r.Body)
-	fault := func(class connectors.Class, hint string, err error, format string, args ...any) error {
+	fault := func(class connectors.Class, hint string, err error, format string, args ...any) *connectors.Error {
 		e := &connectors.Error{Class: class, Op: op, Message: fmt.Sprintf(format, args...), Hint: hint, Err: err}
 		cut := r.from.cutter()
 		if r.from != nil {
@@ -48,7 +48,7 @@ func (r Response) Decode(op string, into any) error {
 	case errors.As(err, &shape):
 		e := fault(connectors.ClassInvalid, "", err, "the reply holds %s here where %s was expected",
 			strings.Fields(shape.Value)[0], kindName(shape.Type))
-		e.(*connectors.Error).Field = shape.Field
+		e.Field = shape.Field
 		return e
 	case err != nil:
 		return fault(connectors.ClassTransient, "", err, "the reply (status %d, %d bytes) cannot be read as JSON: %v; it starts: %s",
