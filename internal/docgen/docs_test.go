@@ -84,7 +84,7 @@ func (d document) anchors() map[string]bool {
 	return names
 }
 
-// Every link inside the repository leads to a file, and to a heading in it where it names one.
+// Every link inside the repository leads to a file, and to a heading in it where it names one; and every page is linked.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	docs := documents(t)
@@ -92,7 +92,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	for _, d := range docs {
 		byName[d.name] = d
 	}
-	checked := 0
+	checked, linked := 0, map[string]bool{}
 	for _, d := range docs {
 		for _, m := range target.FindAllStringSubmatch(d.prose(), -1) {
 			link := m[1]
@@ -104,6 +104,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			name := d.name
 			if file != "" {
 				name = path.Join(path.Dir(d.name), file)
+				linked[name] = true
 			}
 			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err != nil {
 				t.Errorf("%s links to %s, which is not there", d.name, link)
@@ -112,6 +113,11 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			if anchor != "" && !byName[name].anchors()[anchor] {
 				t.Errorf("%s links to %s, but %s has no such heading", d.name, link, name)
 			}
+		}
+	}
+	for _, d := range docs {
+		if strings.HasPrefix(d.name, "docs/") && !linked[d.name] {
+			t.Errorf("no page links to %s; name it in the README.md beside it", d.name)
 		}
 	}
 	if checked < 50 {
