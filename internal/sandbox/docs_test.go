@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	controlCall = regexp.MustCompile(`curl -s (?:-X (\w+) )?"?\$CONTROL(/[^ "]*)"?([^\n|]*)`)
+	controlCall = regexp.MustCompile(`curl -s (?:-X (\w+) )?"?\$CONTROL(/[^ "\n]*)"?([^\n|]*)`)
 	bodyOfCall  = regexp.MustCompile(`-d '([^']*)'`)
 )
 
