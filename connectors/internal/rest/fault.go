@@ -34,10 +34,30 @@ func (c *Client) judge(cl *call, resp Response) *connectors.Error {
 	if fault.Message == "" {
 		fault.Message, fault.Hint = c.describe(resp, fault.Hint)
 	}
+	if fault.Hint == "" {
+		fault.Hint = nextStep(fault.Class, resp.Status)
+	}
 	if fault.RetryAfter == 0 && (fault.Class == connectors.ClassLimited || resp.Status >= 500) {
 		fault.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), c.o.Now())
 	}
 	return fault
+}
+
+// nextStep is what to do about a failure for which neither the system nor its connector has better advice.
+func nextStep(class connectors.Class, status int) string {
+	switch {
+	case class == connectors.ClassLimited:
+		return "it is asked again later; lower requests_per_minute when this stays"
+	case class == connectors.ClassUnknown:
+		return "it may or may not have been done; read the record before trying again"
+	case class == connectors.ClassTransient:
+		return "it is tried again later; look at the system's status page when this stays"
+	case status == http.StatusUnauthorized:
+		return "check the credentials of this account"
+	case class == connectors.ClassAuth:
+		return "check the rights of this account"
+	}
+	return ""
 }
 
 // classOf is the class of a status when the system's body did not say more.

@@ -75,7 +75,7 @@ func TestFault(t *testing.T) {
 		},
 		{
 			"maintenance with an end", "GET", says(503, "", "Retry-After", "600"),
-			connectors.Error{Class: "transient", Message: "connectwise answered 503 Service Unavailable", RetryAfter: 10 * time.Minute}, 1,
+			connectors.Error{Class: "transient", Message: "connectwise answered 503 Service Unavailable", Hint: "it is tried again later; look at the system's status page when this stays", RetryAfter: 10 * time.Minute}, 1,
 		},
 		{
 			"redirect", "GET", says(301, "", "Location", "https://login.example.net/in?token=1"),
