@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/model"
 )
@@ -79,6 +81,50 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 	p.Changes = append(p.Changes, change)
 }
 
+// planNewCustomer plans the company of a vendor customer that nothing matches, with its contract and lines. A customer with nothing to
+// bill gets none.
+func (e *Engine) planNewCustomer(ctx context.Context, w *world, tenant model.Record, c *creations) error {
+	g := &group{tenants: []model.Record{tenant}, label: tenant.Text("name"),
+		created: plan.ChangeID(w.flow.Name, string(plan.OpCreate), string(model.KindCustomer), tenant.ID)}
+	if err := e.load(ctx, w, g); err != nil {
+		return err
+	}
+	g.subs = slices.DeleteFunc(g.subs, func(s subscription) bool { return s.gone || !billable(s) })
+	if len(g.subs) == 0 {
+		return nil
+	}
+	p := plan.Plan{Flow: w.flow.Name}
+	create := plan.Change{ID: g.created, Op: plan.OpCreate, Side: plan.PSA, Account: w.psa.Name, Target: plan.Ref{Kind: model.KindCustomer},
+		Label: "customer " + g.label, Customer: g.label, Reason: plan.NewAtVendor, Pair: plan.PairRef{Kind: model.KindCustomer, How: "created",
+			VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID}, PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindCustomer}}}
+	table, _ := model.TableOf(model.KindCustomer)
+	for _, field := range table.Names() {
+		if v := tenant.Fields[field]; v.Known() && !v.Blank() && w.psa.Mapping.Writable(model.KindCustomer, field) && field != "tenant_ids" {
+			create.Fields = append(create.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
+		}
+	}
+	create.Fields = append(create.Fields, plan.FieldChange{Field: "tenant_ids", To: model.List(tenant.ID), Reason: plan.KeepID})
+	kind, _ := w.psa.NativeKind(model.KindCustomer)
+	hold := func(reason plan.Reason, detail, next string) {
+		p.Held = append(p.Held, plan.Held{Change: create, Reason: reason, Detail: detail, Next: next})
+	}
+	switch {
+	case w.inFlight[apply.LinkID(w.flow.Name, create.Pair)]:
+		hold(plan.InFlight, "creating this company was interrupted and its outcome has not been seen", "it is looked for before the next run")
+	case !w.psa.complete(kind.Name, ""):
+		hold(plan.Incomplete, "the companies were not all read, so it may be there already", "find out why the read was incomplete (trueup status), then run again")
+	case !w.psa.Can(model.KindCustomer, connectors.AbilityCreate):
+		hold(plan.NotEditable, w.psa.Name+" does not let companies be created", "create it by hand")
+	default:
+		p.Changes = append(p.Changes, create)
+	}
+	for _, sub := range g.subs {
+		c.line(g, sub, &p)
+	}
+	c.plan.Merge(p)
+	return nil
+}
+
 // readWhole reports that every place where the group's lines could stand was read.
 func (c *creations) readWhole(g *group) bool {
 	contractKind, _ := c.psa.NativeKind(model.KindContract)
@@ -143,7 +189,11 @@ func (c *creations) product(g *group, sub subscription, product model.Record, se
 // contract finds the contract of a line or plans it.
 func (c *creations) contract(g *group, set func(string, model.Value), change *plan.Change, p *plan.Plan) (reason plan.Reason, detail, next string) {
 	rules := c.flow.Contracts
-	switch found := c.contracts[g.psa.ID]; {
+	var found []model.Record
+	if g.created == "" {
+		found = c.contracts[g.psa.ID]
+	}
+	switch {
 	case len(found) == 1:
 		set("contract", model.Text(found[0].ID))
 		change.Target.Parent = found[0].ID
@@ -153,12 +203,17 @@ func (c *creations) contract(g *group, set func(string, model.Value), change *pl
 	case rules.MissingPSA != MissingCreate || !c.psa.Can(model.KindContract, connectors.AbilityCreate):
 		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, rules.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
 	}
-	id := plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID)
+	id := plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created)
 	if !c.planned[id] {
 		c.planned[id] = true
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindContract},
 			Label: rules.Type, Customer: g.label, Reason: plan.NewAtVendor}
-		for field, v := range map[string]model.Value{"customer": model.Text(g.psa.ID), "name": model.Text(rules.Type), "type": model.Text(rules.Type),
+		if g.created != "" {
+			create.Refs, create.After = map[string]string{"customer": g.created}, []string{g.created}
+		} else {
+			create.Fields = append(create.Fields, plan.FieldChange{Field: "customer", To: model.Text(g.psa.ID), Reason: plan.NewAtVendor})
+		}
+		for field, v := range map[string]model.Value{"name": model.Text(rules.Type), "type": model.Text(rules.Type),
 			"start": model.DayValue(firstOfMonth(c.today))} {
 			create.Fields = append(create.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
 		}

@@ -153,7 +153,11 @@ func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string
 		}
 		return found[0], m.how, nil
 	}
-	if w.flow.Customers.MissingPSA == MissingIgnore {
+	switch w.flow.Customers.MissingPSA {
+	case MissingIgnore:
+		return "", "", nil
+	case MissingCreate:
+		w.newCustomers = append(w.newCustomers, tenant)
 		return "", "", nil
 	}
 	return "", "", about(plan.UnmatchedCustomer, "no company in "+w.psa.Name+" has its tenant id, domain, tax number or name",

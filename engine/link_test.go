@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/connectors/memory"
+	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/model"
 )
 
@@ -176,5 +178,48 @@ func TestTrialsAndUnpricedProducts(t *testing.T) {
 	}
 	if n := len(o.psa.Records("addition")); n != 0 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// TestCreatingWhatIsMissingFromTheCompanyDown: company, contract, product and line come to exist in this order, once.
+func TestCreatingWhatIsMissingFromTheCompanyDown(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.flow.Customers.MissingPSA = engine.MissingCreate
+	o.tenant("t-1", "Kea & Sons", "kea.example")
+	o.subscription("t-1", "s-1", 5, "P1Y")
+	o.subscription("t-1", "s-2", 3, "P1M")
+	o.tenant("t-2", "Nothing To Bill", "empty.example")
+	result := o.sync()
+	var order []string
+	for _, c := range result.Plan.Changes {
+		order = append(order, string(c.Target.Kind))
+	}
+	if got := strings.Join(order, " "); got != "customer contract product product line line" || result.Outcome.Done != 6 {
+		t.Fatalf("planned %s, %d done:\n%s\n%+v", got, result.Outcome.Done, text(result.Plan), result.Outcome.Failures)
+	}
+	o.settled()
+	companies, lines := o.psa.Records("company"), o.psa.Records("addition")
+	if len(companies) != 1 || len(lines) != 2 || companies[0].Fields["custom.Vendor Tenant Ids"].String() != "t-1" || companies[0].Fields["name"].String() != "Kea & Sons" {
+		t.Errorf("companies %+v, %d lines", companies, len(lines))
+	}
+}
+
+// TestAFailedCompanyTakesItsLinesWithIt: what needs it is not tried, and nothing is left half made.
+func TestAFailedCompanyTakesItsLinesWithIt(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.flow.Customers.MissingPSA = engine.MissingCreate
+	o.tenant("t-1", "Kea", "kea.example")
+	o.subscription("t-1", "s-1", 5, "P1Y")
+	o.misbehave(o.psa, memory.LostBeforeCommit, "1")
+	result := o.sync()
+	if result.Outcome.Unknown != 1 || result.Outcome.Skipped != 2 || len(o.psa.Records("addition")) != 0 {
+		t.Fatalf("%+v", result.Outcome)
+	}
+	o.sync()
+	o.settled()
+	if len(o.psa.Records("company")) != 1 || len(o.psa.Records("addition")) != 1 {
+		t.Errorf("%d companies, %d lines", len(o.psa.Records("company")), len(o.psa.Records("addition")))
 	}
 }

@@ -50,6 +50,11 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bo
 			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
 		}
 	}
+	for _, tenant := range w.newCustomers {
+		if err := e.planNewCustomer(ctx, w, tenant, shared); err != nil {
+			return total, err
+		}
+	}
 	total.Counts.Customers = len(groups)
 	total.Findings = append(total.Findings, w.findings...)
 	total.Partial = append(total.Partial, w.partial...)
@@ -336,6 +341,9 @@ func (w *world) customerPairs(g *group, memories map[string]state.Memory) []plan
 // and plans their companies where the flow says so.
 func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*group, total *plan.Plan) error {
 	linked := map[string]bool{}
+	for _, t := range w.newCustomers {
+		linked[t.ID] = true // planned, not left over
+	}
 	for _, g := range groups {
 		for _, t := range g.tenants {
 			linked[t.ID] = true

@@ -28,6 +28,18 @@ func (r *reading) complete(kind, parent string) bool {
 	return true
 }
 
+// unread says in sentences what was not read, sorted.
+func (r *reading) unread() []string {
+	var sentences []string
+	for kind, gaps := range r.gaps {
+		for _, g := range gaps {
+			sentences = append(sentences, fmt.Sprintf("%s %s: %s", r.Name, kind, g.Reason))
+		}
+	}
+	slices.Sort(sentences)
+	return sentences
+}
+
 // sweepAfter is how old a full sweep may be before a run sweeps by itself: half a day and some slack, so that the scheduled
 // sweeps normally come first.
 const sweepAfter = 25 * time.Hour
@@ -47,6 +59,7 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 	}
 	r := &reading{Account: account}
 	err = e.sweep(ctx, run, r, account.MappedKinds())
+	run.missed(r)
 	return run.finish(err, Result{}), err
 }
 
@@ -70,11 +83,7 @@ func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Optio
 		if err := e.refresh(ctx, run, r, account.KindsOf(side.nouns...), opts); err != nil {
 			return s, fmt.Errorf("read %s: %w", side.name, err)
 		}
-		for _, gaps := range r.gaps {
-			if len(gaps) > 0 {
-				run.incomplete()
-			}
-		}
+		run.missed(r)
 	}
 	return s, nil
 }

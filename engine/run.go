@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/state"
 )
@@ -23,7 +24,7 @@ type activeRun struct {
 
 	mu       sync.Mutex
 	counts   map[string]int
-	partial  bool
+	unread   []string        // what was not read, in sentences
 	lists    map[string]bool // "account kind" listed whole in this run
 	watching sync.WaitGroup
 }
@@ -78,11 +79,9 @@ func (r *activeRun) count(name string, n int) {
 	r.counts[name] = n
 }
 
-// incomplete marks the run as partial.
-func (r *activeRun) incomplete() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.partial = true
+// missed notes what was not read of an account; it makes the run partial.
+func (r *activeRun) missed(side *reading) {
+	r.unread = append(r.unread, side.unread()...)
 }
 
 // markListed and listed remember which kinds were listed in this run, so that a scan does not follow a sweep.
@@ -121,13 +120,31 @@ func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
 	case err != nil:
 		return state.RunError, err.Error()
 	case outcome.Failed+outcome.Unknown > 0:
-		return state.RunPartial, fmt.Sprintf("%d changes failed, %d have no known outcome yet; see trueup inbox", outcome.Failed, outcome.Unknown)
-	case r.partial:
-		return state.RunPartial, "something could not be read; nothing was lowered or ended there"
+		return state.RunPartial, fmt.Sprintf("%d changes failed, %d have no known outcome yet: %s; see trueup inbox", outcome.Failed, outcome.Unknown, first(failures(outcome)))
+	case len(r.unread) > 0:
+		return state.RunPartial, first(r.unread) + "; nothing was lowered or ended there, and the next run reads it again"
 	case len(result.Plan.Held) > 0:
 		return state.RunHeld, fmt.Sprintf("%d changes wait for a person; see trueup inbox", len(result.Plan.Held))
 	}
 	return state.RunCompleted, ""
+}
+
+// first is the first of some sentences, and how many more there are.
+func first(sentences []string) string {
+	if len(sentences) == 1 {
+		return sentences[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", sentences[0], len(sentences)-1)
+}
+
+// failures are why changes were tried and not done.
+func failures(outcome apply.Outcome) (sentences []string) {
+	for _, f := range outcome.Failures {
+		if !f.Skipped {
+			sentences = append(sentences, f.Err.Error())
+		}
+	}
+	return sentences
 }
 
 // keepPlan saves the plan under its digest, so that it can be shown and reviewed.
@@ -160,7 +177,7 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	run.count("findings", len(findings))
 	run.count("in step", p.Counts.InStep)
 	_, err := e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
-		return run.partial // what could not be looked at this time is not settled
+		return len(run.unread) > 0 // what could not be looked at this time is not settled
 	})
 	return err
 }

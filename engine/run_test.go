@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -211,6 +212,17 @@ func TestVanishedCustomerWaitsForAPerson(t *testing.T) {
 	}
 	if got := o.seats(o.psa, line); got != "14" {
 		t.Errorf("the line bills %s", got)
+	}
+}
+
+// A discovery that missed something says so, with the account and the cause.
+func TestIncompleteDiscoveryIsPartial(t *testing.T) {
+	t.Parallel()
+	o, _, _ := linked(t)
+	o.misbehave(o.vendor, memory.Partial, "t-kea")
+	run, err := o.engine.Discover(context.Background(), "microsoft", state.TriggerManual)
+	if err != nil || run.State != state.RunPartial || !strings.HasPrefix(run.Reason, "microsoft subscription: ") || !strings.Contains(run.Reason, "t-kea") {
+		t.Errorf("the discovery is %s: %s (%v)", run.State, run.Reason, err)
 	}
 }
 

@@ -28,6 +28,8 @@ type world struct {
 	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
 	contractTypes   map[string]string         // types in use, as written, by their lower case
 
+	newCustomers []model.Record // vendor customers for which the flow creates a company
+
 	inFlight map[string]bool // records and creates whose last write has no known outcome
 	extent   plan.Extent
 	findings []plan.Finding
@@ -77,11 +79,7 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		w.inFlight[entry.Link] = true
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
-		for kind, gaps := range side.gaps {
-			for _, g := range gaps {
-				w.partial = append(w.partial, fmt.Sprintf("%s %s: %s", side.Name, kind, g.Reason))
-			}
-		}
+		w.partial = append(w.partial, side.unread()...)
 	}
 	return w, nil
 }
@@ -131,6 +129,7 @@ type group struct {
 	psa     model.Record
 	tenants []model.Record
 	lost    []model.Record    // linked vendor customers that the vendor does not list any more: only the id is known
+	created string            // the change that creates the company; "" when it exists
 	how     map[string]string // evidence by vendor customer id
 	links   map[string]string // kept link by vendor customer id
 	label   string

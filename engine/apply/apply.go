@@ -41,7 +41,7 @@ type Applier struct {
 
 	mu      sync.Mutex
 	created map[string]string // change id -> native id of what it created
-	refused map[string]error  // accounts that refused our credentials: nothing more is sent to them
+	refused map[string]*refusals
 	outcome Outcome
 	dealt   int
 }
@@ -57,9 +57,10 @@ type Outcome struct {
 
 // Failure is a change that was not done, or whose outcome is not known.
 type Failure struct {
-	Change plan.Change
-	Class  connectors.Class
-	Err    error
+	Change  plan.Change
+	Class   connectors.Class
+	Err     error
+	Skipped bool // not tried
 }
 
 // callTimeout bounds a write in flight, so that being told to stop ends.
@@ -68,7 +69,7 @@ const callTimeout = 2 * time.Minute
 // Apply writes the changes. Its error means that the journal could not be kept or the run was stopped; a change that fails is
 // counted in the outcome and the others go on.
 func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, error) {
-	a.created, a.refused = map[string]string{}, map[string]error{}
+	a.created, a.refused = map[string]string{}, map[string]*refusals{}
 	for len(changes) > 0 {
 		kind := changes[0].Target.Kind
 		n := slices.IndexFunc(changes, func(c plan.Change) bool { return c.Target.Kind != kind })
@@ -128,10 +129,10 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 	}
 	c, reason := a.resolve(c)
 	if reason == nil {
-		reason = a.refusal(c.Account)
+		reason = a.refusal(c)
 	}
 	if reason != nil {
-		a.record(c, Failure{c, connectors.ClassTransient, reason}, func(o *Outcome) { o.Skipped++ })
+		a.record(c, Failure{c, connectors.ClassTransient, reason, true}, func(o *Outcome) { o.Skipped++ })
 		return nil
 	}
 	stored, _, err := a.Store.Record(ctx, account.Name, account.ref(c))
@@ -140,7 +141,7 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 	}
 	call, err := account.prepare(c, stored.Record)
 	if err != nil {
-		a.record(c, Failure{c, connectors.ClassInvalid, err}, func(o *Outcome) { o.Failed++ })
+		a.record(c, Failure{c, connectors.ClassInvalid, err, false}, func(o *Outcome) { o.Failed++ })
 		return nil
 	}
 	entry, err := a.intend(ctx, account, c)
@@ -177,13 +178,51 @@ func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
 	return c, nil
 }
 
-func (a *Applier) refusal(account string) error {
+// refusals are how an account refused our credentials or rights. One customer may be locked or out of bounds without the
+// others being so; several in a row are taken for the account itself.
+type refusals struct {
+	places map[string]error // by place
+	inRow  int              // places refused since the last write that was taken
+	last   error
+}
+
+// place is what one refusal speaks for: a customer's records under one parent, such as one of its two tenants.
+func place(c plan.Change) string { return c.Customer + "\x00" + c.Target.Parent }
+
+// refusedInRow is how many places in a row may refuse a write before nothing more is sent to the account in this run.
+const refusedInRow = 3
+
+// refusal says why a change is not worth sending; nil when it is.
+func (a *Applier) refusal(c plan.Change) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.refused[account]; err != nil {
-		return fmt.Errorf("not tried: account %s refused us: %w", account, err)
+	r := a.refused[c.Account]
+	switch {
+	case r == nil:
+		return nil
+	case r.inRow >= refusedInRow:
+		return fmt.Errorf("not tried: account %s refused us: %w", c.Account, r.last)
+	case r.places[place(c)] != nil:
+		return fmt.Errorf("not tried: account %s refused us for this customer: %w", c.Account, r.places[place(c)])
 	}
 	return nil
+}
+
+// answered notes whether an account took a write or refused it for want of rights.
+func (a *Applier) answered(c plan.Change, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.refused[c.Account]
+	switch {
+	case err == nil && r != nil:
+		r.inRow = 0
+	case err == nil:
+	case r == nil:
+		a.refused[c.Account] = &refusals{map[string]error{place(c): err}, 1, err}
+	default:
+		r.places[place(c)] = err
+		r.inRow, r.last = r.inRow+1, err
+	}
 }
 
 // ref names the record that a change writes; the id of one that is to be created is empty.
@@ -267,19 +306,18 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 		if err := a.done(ctx, account, c, entry, rec); err != nil {
 			return err
 		}
+		a.answered(c, nil)
 		a.record(c, Failure{}, func(o *Outcome) { o.Done++ })
 		return nil
 	case entry.Class == connectors.ClassUnknown || errors.Is(err, context.DeadlineExceeded):
 		entry.State, entry.Class, entry.Note = state.JournalUnknown, connectors.ClassUnknown, err.Error()
-		a.record(c, Failure{c, entry.Class, err}, func(o *Outcome) { o.Unknown++ })
+		a.record(c, Failure{c, entry.Class, err, false}, func(o *Outcome) { o.Unknown++ })
 	default:
 		entry.State, entry.Note = state.JournalFailed, err.Error()
 		if entry.Class == connectors.ClassAuth {
-			a.mu.Lock()
-			a.refused[account.Name] = err
-			a.mu.Unlock()
+			a.answered(c, err)
 		}
-		a.record(c, Failure{c, entry.Class, err}, func(o *Outcome) { o.Failed++ })
+		a.record(c, Failure{c, entry.Class, err, false}, func(o *Outcome) { o.Failed++ })
 	}
 	a.Log.Warn("change not done", zap.String("run", a.Run), zap.String("account", account.Name), zap.String("change", c.ID),
 		zap.String("class", string(entry.Class)), zap.Error(err))
