@@ -186,6 +186,7 @@ func TestCreatingWhatIsMissingFromTheCompanyDown(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.flow.Customers.MissingPSA = engine.MissingCreate
+	o.company("Somebody else", "else.example")
 	o.tenant("t-1", "Kea & Sons", "kea.example")
 	o.subscription("t-1", "s-1", 5, "P1Y")
 	o.subscription("t-1", "s-2", 3, "P1M")
@@ -200,7 +201,7 @@ func TestCreatingWhatIsMissingFromTheCompanyDown(t *testing.T) {
 	}
 	o.settled()
 	companies, lines := o.psa.Records("company"), o.psa.Records("addition")
-	if len(companies) != 1 || len(lines) != 2 || companies[0].Fields["custom.Vendor Tenant Ids"].String() != "t-1" || companies[0].Fields["name"].String() != "Kea & Sons" {
+	if len(companies) != 2 || len(lines) != 2 || companies[1].Fields["custom.Vendor Tenant Ids"].String() != "t-1" || companies[1].Fields["name"].String() != "Kea & Sons" {
 		t.Errorf("companies %+v, %d lines", companies, len(lines))
 	}
 }
@@ -210,6 +211,7 @@ func TestAFailedCompanyTakesItsLinesWithIt(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.flow.Customers.MissingPSA = engine.MissingCreate
+	o.company("Somebody else", "else.example")
 	o.tenant("t-1", "Kea", "kea.example")
 	o.subscription("t-1", "s-1", 5, "P1Y")
 	o.misbehave(o.psa, memory.LostBeforeCommit, "1")
@@ -219,7 +221,7 @@ func TestAFailedCompanyTakesItsLinesWithIt(t *testing.T) {
 	}
 	o.sync()
 	o.settled()
-	if len(o.psa.Records("company")) != 1 || len(o.psa.Records("addition")) != 1 {
+	if len(o.psa.Records("company")) != 2 || len(o.psa.Records("addition")) != 1 {
 		t.Errorf("%d companies, %d lines", len(o.psa.Records("company")), len(o.psa.Records("addition")))
 	}
 }

@@ -39,7 +39,7 @@
 //	mode: propose                  # default; observe, propose or write
 //	customers:
 //	  match: [link, tenant_ids, domains, tax_id, name]   # default; a name alone only proposes
-//	  missing: {psa: propose, vendor: propose}           # default; or ignore
+//	  missing: {psa: propose, vendor: propose}           # default; or ignore; psa may be create
 //	  fields: {name: {owner: psa}}                       # default: none follows
 //	products:
 //	  match: [link, key]                                 # the only choice: SKU, term and billing cycle together

@@ -164,7 +164,7 @@ func readCustomers(n *strictyaml.Node) engine.CustomerRules {
 	m := n.Map()
 	rules := engine.CustomerRules{Match: readMatch(m.Get("match"), "customers", engine.MatchNames())}
 	missing := m.Get("missing").Map()
-	rules.MissingPSA, rules.MissingVendor = readMissingCustomer(missing.Get("psa")), readMissingCustomer(missing.Get("vendor"))
+	rules.MissingPSA, rules.MissingVendor = readMissing(missing.Get("psa")), readMissingTenant(missing.Get("vendor"))
 	missing.Close()
 	table, _ := model.TableOf(model.KindCustomer)
 	rules.Fields = readFields(m.Get("fields"), table, table.Names())
@@ -290,10 +290,10 @@ func readMissing(n *strictyaml.Node) engine.Missing {
 	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingCreate, engine.MissingIgnore)
 }
 
-// readMissingCustomer knows one word less: companies and tenants are made by people.
-func readMissingCustomer(n *strictyaml.Node) engine.Missing {
+// readMissingTenant knows one word less: tenants are made by people.
+func readMissingTenant(n *strictyaml.Node) engine.Missing {
 	if n.IsScalar() && n.Text() == string(engine.MissingCreate) {
-		n.Complain("write propose: it is reported, and linked when somebody has created it", "this trueup creates no customers")
+		n.Complain("write propose: it is reported, and linked when somebody has created it", "this trueup creates no customers at a vendor")
 		return ""
 	}
 	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingIgnore)
