@@ -175,6 +175,9 @@ func (e *Engine) load(ctx context.Context, w *world, g *group) error {
 			return err
 		}
 	}
+	if g.created != "" {
+		return nil // a company that does not exist yet has no lines
+	}
 	lineKind, _ := w.psa.NativeKind(model.KindLine)
 	for _, contract := range w.contracts[g.psa.ID] {
 		complete := w.psa.complete(lineKind.Name, contract.ID)
