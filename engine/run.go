@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -120,9 +121,11 @@ func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
 	case err != nil:
 		return state.RunError, err.Error()
 	case outcome.Failed+outcome.Unknown > 0:
-		return state.RunPartial, fmt.Sprintf("%d changes failed, %d have no known outcome yet: %s; see trueup inbox", outcome.Failed, outcome.Unknown, first(failures(outcome)))
+		return state.RunPartial, fmt.Sprintf("%s: %s; see trueup inbox", notDone(outcome), first(failures(outcome)))
 	case len(r.unread) > 0:
 		return state.RunPartial, first(r.unread) + "; nothing was lowered or ended there, and the next run reads it again"
+	case len(notUnderstood(result.Plan)) > 0:
+		return state.RunPartial, first(notUnderstood(result.Plan)) + "; nothing was lowered or ended there; see trueup inbox"
 	case len(result.Plan.Held) > 0:
 		return state.RunHeld, fmt.Sprintf("%d changes wait for a person; see trueup inbox", len(result.Plan.Held))
 	}
@@ -135,6 +138,33 @@ func first(sentences []string) string {
 		return sentences[0]
 	}
 	return fmt.Sprintf("%s (and %d more)", sentences[0], len(sentences)-1)
+}
+
+// notDone counts what failed and what is not known.
+func notDone(outcome apply.Outcome) string {
+	var parts []string
+	for _, count := range []struct {
+		n         int
+		one, many string
+	}{{outcome.Failed, "change failed", "changes failed"}, {outcome.Unknown, "change has no known outcome yet", "changes have no known outcome yet"}} {
+		switch {
+		case count.n == 1:
+			parts = append(parts, "1 "+count.one)
+		case count.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", count.n, count.many))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+// notUnderstood are the titles of what was read and could not be compared, because a value of it makes no sense.
+func notUnderstood(p plan.Plan) (titles []string) {
+	for _, f := range p.Findings {
+		if f.Kind == plan.UnknownStatus || f.Kind == plan.BadValue {
+			titles = append(titles, f.Title)
+		}
+	}
+	return titles
 }
 
 // failures are why changes were tried and not done.
