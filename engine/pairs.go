@@ -119,7 +119,7 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 	case sub.Text("status") == model.StatusUnknown:
 		p.Counts.NotCompared++
 		p.Findings = append(p.Findings, plan.Finding{Key: plan.ChangeID("status", sub.ID), Kind: plan.UnknownStatus, Customer: g.label,
-			Title: fmt.Sprintf("%s: %s", label, plan.UnknownStatus.Sentence()), Detail: "subscription " + sub.ID + " is left as it is",
+			Title: fmt.Sprintf("%s at %s: %s", label, w.vendor.Name, plan.UnknownStatus.Sentence()), Detail: "subscription " + sub.ID + " is left as it is",
 			Next: "look at it at the vendor; add the word to the mapping of status if it is a new one"})
 	case sub.Text("status") == model.StatusEnded:
 		w.planEnd(g, pair, ref, label, p)
