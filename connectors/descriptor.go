@@ -47,6 +47,7 @@ type Kind struct {
 	Fields    []Field
 	Custom    string // prefix of admin-defined fields ("custom."); "" when there are none. Custom fields are text.
 	Own       string // the field in which trueup keeps the other side's id; "" when there is no room
+	Detail    bool   // reading one record gives fields that a listing leaves out
 	Doc       string
 }
 

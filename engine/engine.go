@@ -9,6 +9,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,12 +160,11 @@ func (e *Engine) apply(ctx context.Context, run *activeRun, flow Flow, result Re
 }
 
 func (e *Engine) applier(run *activeRun, flow Flow, digest string) *apply.Applier {
-	workers := e.Workers
-	if workers == 0 {
-		workers = 8
-	}
-	return &apply.Applier{Store: e.Store, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: workers}
+	return &apply.Applier{Store: e.Store, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers()}
 }
+
+// workers is how many calls are made at once, at most; the connectors keep their own, lower, limits.
+func (e *Engine) workers() int { return cmp.Or(e.Workers, 8) }
 
 // classOf says whether a failure is worth going on after.
 func isFatal(err error) bool { return connectors.ClassOf(err) == connectors.ClassAuth }

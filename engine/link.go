@@ -29,7 +29,7 @@ type match struct {
 var matches = []match{
 	{"tenant_ids", howKeptID, func(r model.Record) []string { return lowered(r.Fields["tenant_ids"].Items()) }},
 	{"domains", "internet domain", func(r model.Record) []string {
-		return slices.DeleteFunc(lowered(r.Fields["domains"].Items()), sharedDomain)
+		return slices.DeleteFunc(lowered(append(r.Fields["domains"].Items(), r.Fields["more_domains"].Items()...)), sharedDomain)
 	}},
 	{"tax_id", "tax number", func(r model.Record) []string { return plainCode(r.Text("tax_id")) }},
 	{"name", "name", func(r model.Record) []string { return plainName(r.Text("name")) }},
@@ -228,11 +228,15 @@ type pairing struct {
 // line; a product alone counts only when it is the one line and the one subscription of that product.
 func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pairing, alone []subscription, findings []plan.Finding, err error) {
 	byID := map[string]*line{}
-	bySubscription := map[string][]*line{}
+	bySubscription, overBySubscription := map[string][]*line{}, map[string]*line{}
 	for i := range g.lines {
 		l := &g.lines[i]
 		byID[l.ID] = l
-		if id := strings.ToLower(strings.TrimSpace(l.Text("subscription"))); id != "" && !l.ended(w.today) {
+		switch id := strings.ToLower(strings.TrimSpace(l.Text("subscription"))); {
+		case id == "":
+		case l.ended(w.today):
+			overBySubscription[id] = l
+		default:
 			bySubscription[id] = append(bySubscription[id], l)
 		}
 	}
@@ -262,6 +266,9 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 			for _, l := range lines {
 				l.claimed = true
 			}
+			continue
+		case len(lines) == 0 && overBySubscription[strings.ToLower(sub.ID)] != nil && !sub.gone && billable(sub):
+			findings = append(findings, endedInPSA(w, g, sub, overBySubscription[strings.ToLower(sub.ID)]))
 			continue
 		case len(lines) == 1 && !lines[0].claimed:
 			lines[0].claimed = true
@@ -342,6 +349,14 @@ func twoLines(g *group, sub subscription, lines []*line) plan.Finding {
 		Title:  fmt.Sprintf("%s: %s", sub.Text("name"), plan.DeclaredTwice.Sentence()),
 		Detail: fmt.Sprintf("subscription %s stands on lines %s", sub.ID, strings.Join(ids, " and ")),
 		Next:   "take the id off one of them, or end it"}
+}
+
+// endedInPSA is a line that somebody ended while the subscription goes on: a new one would bill what was stopped on purpose.
+func endedInPSA(w *world, g *group, sub subscription, l *line) plan.Finding {
+	return plan.Finding{Key: plan.ChangeID("ended in psa", sub.ID), Kind: plan.EndedInPSA, Customer: g.label,
+		Title:  fmt.Sprintf("%s: %s", lineLabel(sub), plan.EndedInPSA.Sentence()),
+		Detail: fmt.Sprintf("line %s ended on %s; subscription %s has %s seats at %s", l.ID, l.Text("end"), sub.ID, sub.Text("quantity"), w.vendor.Name),
+		Next:   "cancel the subscription at the vendor, or open the line again"}
 }
 
 func vanishedInPSA(w *world, g *group, sub subscription, link string) plan.Finding {

@@ -125,10 +125,7 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 		w.planEnd(g, pair, ref, label, p)
 	case ended:
 		p.Counts.NotCompared++
-		p.Findings = append(p.Findings, plan.Finding{Key: plan.ChangeID("ended in psa", sub.ID), Kind: plan.EndedInPSA, Customer: g.label,
-			Title:  fmt.Sprintf("%s: %s", label, plan.EndedInPSA.Sentence()),
-			Detail: fmt.Sprintf("line %s ended on %s; subscription %s has %s seats", l.ID, l.Text("end"), sub.ID, sub.Text("quantity")),
-			Next:   "cancel the subscription at the vendor, or open the line again"})
+		p.Findings = append(p.Findings, endedInPSA(w, g, sub, l))
 	default:
 		w.extent[g.label] = w.extent[g.label].Add(seats)
 		input.Pairs = append(input.Pairs, w.comparable(g, pair, ref, label))

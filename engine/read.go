@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine/apply"
@@ -250,7 +253,50 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 	if whole {
 		run.markListed(r.Name, kind)
 	}
-	return e.settleListing(ctx, run, r, kind, parents, listing)
+	if err := e.settleListing(ctx, run, r, kind, parents, listing); err != nil {
+		return err
+	}
+	if described, _ := r.Descriptor().Kind(kind); whole && described.Detail {
+		return e.readDetails(ctx, run, r, kind)
+	}
+	return nil
+}
+
+// readDetails reads alone those records that no link knows yet, because a listing leaves out what they could be recognised by.
+// One that cannot be read keeps what the listing said.
+func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, kind string) error {
+	reader, ok := r.Connector.(connectors.Reader)
+	if !ok {
+		return nil
+	}
+	linked, err := e.Store.LinkedIDs(ctx, r.Name, kind)
+	if err != nil {
+		return err
+	}
+	ids, err := e.liveIDs(ctx, r.Name, kind)
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return linked[id] })
+	var group errgroup.Group
+	group.SetLimit(e.workers())
+	var done atomic.Int64
+	for _, id := range ids {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			rec, err := reader.Read(ctx, connectors.Ref{Kind: kind, ID: id})
+			if err != nil {
+				e.Log.Sugar().Infow("details could not be read", "run", run.ID, "account", r.Name, "kind", kind, "id", id, "error", err)
+				return nil
+			}
+			e.tellProgress(Progress{Run: run.ID, Step: fmt.Sprintf("reading %s %s details", r.Name, kind), Done: int(done.Add(1)), Total: len(ids)})
+			_, err = e.Store.UpsertRecords(ctx, r.Name, []connectors.Record{rec}, run.ID)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // refuseBlind turns a listing that failed for want of rights into an error: a token that sees nobody is not an empty world.

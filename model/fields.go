@@ -77,6 +77,7 @@ var Tables = []Table{
 	{KindCustomer, "A company the MSP buys for and bills.", []Field{
 		{Name: "name", Type: TypeText, Doc: "Company name as the system shows it."},
 		{Name: "domains", Type: TypeList, Doc: "Internet domains that belong to the company, lower case."},
+		{Name: "more_domains", Type: TypeList, Doc: "Further domains of the company, where the system tells them only when the company is read alone."},
 		{Name: "tax_id", Type: TypeText, Doc: "Tax or company registration number."},
 		{Name: "tenant_ids", Type: TypeList, Doc: "Vendor tenant ids of this company; kept on the PSA side they rebuild lost links."},
 		{Name: "address_line1", Type: TypeText, Doc: "Street."},

@@ -233,6 +233,21 @@ func (s *Store) link(ctx context.Context, where string, args ...any) (l Link, ok
 	return l, ok, err
 }
 
+// LinkedIDs are the ids of an account's records of a native kind that some active link of any flow knows.
+func (s *Store) LinkedIDs(ctx context.Context, account, kind string) (map[string]bool, error) {
+	ids := map[string]bool{}
+	err := s.view(ctx, "list the linked "+kind+" of "+account, func(t tx) error {
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var id string
+			err := rows.Scan(&id)
+			ids[id] = true
+			return err
+		}, `SELECT vendor_id FROM links WHERE state = 'active' AND vendor_account = ? AND vendor_kind = ?
+			UNION SELECT psa_id FROM links WHERE state = 'active' AND psa_account = ? AND psa_kind = ?`, account, kind, account, kind)
+	})
+	return ids, err
+}
+
 // CloseLink stops following a link. Its snapshots and its history stay. Closing a closed link changes nothing.
 func (s *Store) CloseLink(ctx context.Context, id string) error {
 	return s.update(ctx, "close link "+id, func(t tx) error {

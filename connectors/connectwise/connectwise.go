@@ -148,6 +148,7 @@ type Connector struct {
 	member   string // our API member, once a write showed its name
 	captions map[string]map[string]customField
 	evidence evidence
+	stamps   map[string]connectors.Record // agreements as they were last listed or told of, for their stamps only
 }
 
 // New makes a connector; nothing is sent.
@@ -194,7 +195,7 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 		idField: customPrefix + setting("id_field"), tenantField: customPrefix + setting("tenant_field"),
 		dateOnly: setting("date_literal") == literalDate,
 		codebase: setting("codebase"), pinned: setting("codebase") != "",
-		captions: map[string]map[string]customField{}, asking: make(chan struct{}, 1),
+		captions: map[string]map[string]customField{}, stamps: map[string]connectors.Record{}, asking: make(chan struct{}, 1),
 	}
 	if c.pinned {
 		c.codebase = strings.Trim(c.codebase, "/") + "/"

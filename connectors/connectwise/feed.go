@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/model"
 )
 
 const (
@@ -87,6 +88,23 @@ func (l *lesson) add(agreement connectors.Record, additions []connectors.Record)
 func edited(rec connectors.Record) bool {
 	made, ok := rec.Fields["dateEntered"].Time()
 	return ok && rec.Changed.Sub(made) > together
+}
+
+// stamped remembers an agreement's stamp, so that a listing of its additions can teach something, whoever names the
+// agreements. It may be old by then; conclude looks again before it believes a counter-example.
+func (c *Connector) stamped(agreement connectors.Record) {
+	kept := connectors.Record{Kind: agreement.Kind, ID: agreement.ID, Changed: agreement.Changed,
+		Fields: model.Fields{"dateEntered": agreement.Fields["dateEntered"]}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stamps[agreement.ID] = kept
+}
+
+func (c *Connector) stampOf(agreement string) (connectors.Record, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rec, ok := c.stamps[agreement]
+	return rec, ok
 }
 
 // conclude turns a lesson into evidence. A suspect agreement is read again first: the addition may have been edited while
@@ -173,6 +191,9 @@ func (c *Connector) Changes(ctx context.Context, since string) (connectors.Chang
 				changes.Scan[kindCompany] = "company " + rec.ID + " was deleted"
 			default:
 				changes.Records = append(changes.Records, rec)
+			}
+			if r.kind == kindAgreement {
+				c.stamped(rec)
 			}
 			if r.kind == kindAgreement && (!told || strings.HasSuffix(before, unsettled)) {
 				moved = append(moved, rec.ID)

@@ -71,6 +71,9 @@ func (c *Connector) List(ctx context.Context, req connectors.ListRequest, yield 
 			return nil
 		}
 		listing.Received++
+		if r.kind == kindAgreement {
+			c.stamped(rec)
+		}
 		return yield(rec)
 	})
 	if err != nil {
@@ -111,12 +114,9 @@ const tolerated = 3
 // listAdditions reads agreement after agreement, several at once, and yields them in the order of their ids.
 func (c *Connector) listAdditions(ctx context.Context, r resource, parents []string, yield func(connectors.Record) error) (connectors.Listing, error) {
 	var listing connectors.Listing
-	var stamps map[string]connectors.Record
 	if parents == nil {
-		stamps = map[string]connectors.Record{}
 		above, err := c.List(ctx, connectors.ListRequest{Kind: kindAgreement}, func(rec connectors.Record) error {
 			parents = append(parents, rec.ID)
-			stamps[rec.ID] = rec
 			return nil
 		})
 		if err != nil {
@@ -151,7 +151,7 @@ func (c *Connector) listAdditions(ctx context.Context, r resource, parents []str
 				return err
 			}
 		}
-		if agreement, ok := stamps[b.parent]; ok {
+		if agreement, ok := c.stampOf(b.parent); ok {
 			learned.add(agreement, b.records)
 		}
 		return nil

@@ -52,6 +52,7 @@ var descriptor = connectors.Descriptor{
 			Name: kindCustomer, Title: "Customer",
 			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
 			Fields:    fieldsOf(customerMembers),
+			Detail:    true,
 			Doc: "A company that buys through the partner. Lists hold only id, company name, domain, tenant id and relationship; " +
 				"reading one customer gives the rest, as far as the partner's rights in that customer reach.",
 		},

@@ -275,7 +275,7 @@ func (s *site) lineEnded() {
 	g, _ := s.take()
 	b := s.buy(0, g)
 	line := s.line(b, func(a *connectwisetest.Addition) { a.Cancelled = s.today.AddMonths(-2).String() })
-	s.unbilled(b)
+	s.note(b, ExpectPerson, line, withReason(plan.EndedInPSA))
 	s.awkward("line_ended", strconv.Itoa(line))
 }
 

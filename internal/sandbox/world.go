@@ -151,7 +151,7 @@ func (w *world) addTenants(s *site, i int, host string) {
 		case s.otherName:
 			c.Name = otherSpelling(c.Name)
 		}
-		if s.matchOf(n) == MatchDomain || s.match == matchShared {
+		if s.match == matchShared {
 			c.Domain, c.CustomDomains = host, nil
 		}
 		if s.locked {

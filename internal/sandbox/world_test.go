@@ -161,7 +161,7 @@ func (w seen) linked() (companyOf map[string]int, doubt map[string]plan.Reason) 
 			site := strings.ToLower(c.Website)
 			site = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(site, "https://"), "http://"), "www.")
 			site, _, _ = strings.Cut(site, "/")
-			return site == tenant.Domain
+			return site == tenant.Domain || slices.Contains(tenant.CustomDomains, site)
 		})
 		byName := find(func(c company) bool { return plain(c.Name) == plain(tenant.Name) })
 		switch {
@@ -192,8 +192,14 @@ func (w seen) judge(companyOf map[string]int) map[string]sandbox.Subscription {
 		}
 	}
 	lines := map[int][]addition{} // by company
+	stopped := map[string]bool{}  // subscriptions whose line somebody ended
 	for _, l := range w.lines {
-		if a := w.agreements[l.AgreementID]; !w.over(l) && slices.Contains(contracts[a.Company.ID], a.ID) {
+		a := w.agreements[l.AgreementID]
+		switch {
+		case !slices.Contains(contracts[a.Company.ID], a.ID):
+		case w.over(l):
+			stopped[l.named()] = true
+		default:
 			lines[a.Company.ID] = append(lines[a.Company.ID], l)
 		}
 	}
@@ -215,7 +221,7 @@ func (w seen) judge(companyOf map[string]int) map[string]sandbox.Subscription {
 		}
 	}
 	for id, sub := range w.subs {
-		if company, sure := companyOf[sub.Customer]; sure && billed(sub) && len(named[id]) == 0 {
+		if company, sure := companyOf[sub.Customer]; sure && billed(sub) && len(named[id]) == 0 && !stopped[id] {
 			wanting[at(company, productKey(sub))]++
 		}
 	}
@@ -234,6 +240,8 @@ func (w seen) judge(companyOf map[string]int) map[string]sandbox.Subscription {
 			v.Expect, v.Line = sandbox.ExpectEnd, named[id][0]
 		case len(named[id]) == 1:
 			v.Expect, v.Line = sandbox.ExpectLinked, named[id][0]
+		case stopped[id]:
+			v.Expect, v.Reason = sandbox.ExpectPerson, plan.EndedInPSA
 		case len(free[place]) == 1 && wanting[place] == 1:
 			v.Expect, v.Line = sandbox.ExpectAdopt, free[place][0]
 		case len(free[place]) > 0:
