@@ -125,6 +125,7 @@ func (c *Connector) conclude(ctx context.Context, l lesson) error {
 			}
 			return nil // nothing is learnt; the listing itself is good
 		}
+		c.stamped(agreement)
 		if l.than.Changed.Sub(agreement.Changed) > together {
 			learned = evidence{stampStays, fmt.Sprintf("addition %s was edited at %s, its agreement %s still says %s",
 				l.than.ID, l.than.Changed.Format(stampLayout), agreement.ID, agreement.Changed.Format(stampLayout))}

@@ -124,6 +124,24 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("scan %v", changes.Scan)
 		}
 	})
+	t.Run("a listing under named agreements teaches too", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.edit("addition", w.second, map[string]any{"quantity": 4})
+		w.clock.Add(time.Minute)
+		var parents []string
+		agreements, _ := w.list(kindAgreement)
+		for _, rec := range agreements {
+			parents = append(parents, rec.ID)
+		}
+		ignore := func(connectors.Record) error { return nil }
+		if _, err := w.c.List(t.Context(), connectors.ListRequest{Kind: kindAddition, Parents: parents}, ignore); err != nil {
+			t.Fatal(err)
+		}
+		if changes := w.changes(w.changes("").Cursor); len(changes.Scan) != 0 {
+			t.Errorf("scan %v", changes.Scan)
+		}
+	})
 	t.Run("a counter-example is final", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
