@@ -69,7 +69,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.say("%s: %d accounts, %d flows, no complaint", cfg.File, len(cfg.Accounts), len(cfg.Flows))
+			a.say("%s: accounts: %d, flows: %d, no complaint", cfg.File, len(cfg.Accounts), len(cfg.Flows))
 			var known []string
 			for _, ac := range cfg.Accounts {
 				known = append(known, ac.Name)

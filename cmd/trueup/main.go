@@ -35,6 +35,8 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: os.LookupEnv}
 	root := a.root()
+	root.InitDefaultCompletionCmd(args...)
+	refuseUnknown(root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -93,6 +95,27 @@ Nothing is changed unless a command says so: look with plan, change with apply. 
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.checkCommand(), a.discoverCommand(), a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.runsCommand(), a.linksCommand(), a.inboxCommand(), a.whyCommand(), a.mappingCommand(), a.sandboxCommand(), a.versionCommand())
 	return root
+}
+
+// refuseUnknown makes every command that only groups others refuse a word that is none of them; cobra would print the help
+// and call it a success.
+func refuseUnknown(c *cobra.Command) {
+	var known []string
+	for _, sub := range c.Commands() {
+		known = append(known, sub.Name())
+		refuseUnknown(sub)
+	}
+	if len(known) == 0 || c.Runnable() {
+		return
+	}
+	c.DisableFlagsInUseLine = true
+	c.Args = func(_ *cobra.Command, given []string) error {
+		if len(given) == 0 {
+			return nil
+		}
+		return usageError{fmt.Errorf("unknown command %q of %s (%s); see %s --help", given[0], c.CommandPath(), diag.DidYouMean(given[0], known), c.CommandPath())}
+	}
+	c.RunE = func(*cobra.Command, []string) error { return c.Help() }
 }
 
 // args checks the number of arguments as a usage error.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -179,12 +181,16 @@ func (a *app) previewCommand() *cobra.Command {
 			defer s.Close()
 			account, ok := s.engine.Accounts[given[0]]
 			if !ok {
-				return usageError{fmt.Errorf("no account %q in %s", given[0], s.File)}
+				return usageError{fmt.Errorf("no account %q in %s (%s)", given[0], s.File, diag.DidYouMean(given[0], slices.Collect(maps.Keys(s.engine.Accounts))))}
 			}
 			noun := model.Kind(given[1])
 			kind, ok := account.NativeKind(noun)
 			if !ok {
-				return usageError{fmt.Errorf("the mapping of %s has no %q; it has %v", account.Name, noun, account.Mapping.Kinds())}
+				var known []string
+				for _, k := range account.Mapping.Kinds() {
+					known = append(known, string(k))
+				}
+				return usageError{fmt.Errorf("the mapping of %s has no %q (%s)", account.Name, given[1], diag.DidYouMean(given[1], known))}
 			}
 			filter := state.RecordFilter{}
 			if len(given) == 3 {
@@ -193,7 +199,7 @@ func (a *app) previewCommand() *cobra.Command {
 			previews := []previewJSON{}
 			errEnough := errors.New("enough")
 			err = s.store.Records(c.Context(), account.Name, kind.Name, filter, func(stored state.Stored) error {
-				previews = append(previews, previewJSON{stored.ID, account.Mapping.Preview(noun, stored.Record)})
+				previews = append(previews, previewOf(stored.ID, account.Mapping.Preview(noun, stored.Record)))
 				if len(previews) == limit {
 					return errEnough
 				}
@@ -210,7 +216,7 @@ func (a *app) previewCommand() *cobra.Command {
 					fmt.Fprintf(w, "%s %s\n", noun, p.ID)
 					rows := [][]string{}
 					for _, line := range p.Fields {
-						rows = append(rows, []string{"  " + line.Field, line.Value.String(), fmt.Sprintf("%s: %s", line.Origin.Pos, line.Origin.Rule)})
+						rows = append(rows, []string{"  " + line.Field, cmp.Or(line.Problem, line.Value), line.Place + ": " + line.Rule})
 					}
 					table(w, rows)
 				}
@@ -222,8 +228,34 @@ func (a *app) previewCommand() *cobra.Command {
 }
 
 type previewJSON struct {
-	ID     string                `json:"id"`
-	Fields []mapping.PreviewLine `json:"fields"`
+	ID     string        `json:"id"`
+	Fields []previewLine `json:"fields"`
+}
+
+type previewLine struct {
+	Field   string        `json:"field"`
+	Value   string        `json:"value"`
+	Problem string        `json:"problem"` // why there is no value; "" when all is well
+	Place   string        `json:"place"`   // of the rule, as file:line:column
+	Rule    string        `json:"rule"`
+	Native  []nativeValue `json:"native"`
+}
+
+type nativeValue struct {
+	Field string `json:"field"`
+	Value string `json:"value"`
+}
+
+func previewOf(id string, lines []mapping.PreviewLine) previewJSON {
+	out := previewJSON{ID: id, Fields: []previewLine{}}
+	for _, l := range lines {
+		native := []nativeValue{}
+		for _, n := range l.Native {
+			native = append(native, nativeValue{n.Field, n.Value.String()})
+		}
+		out.Fields = append(out.Fields, previewLine{l.Field, l.Value.String(), l.Problem, l.Origin.Pos.String(), l.Origin.Rule, native})
+	}
+	return out
 }
 
 func (a *app) schemaCommand() *cobra.Command {

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/internal/diag"
 	"github.com/trueup-sync/trueup/state"
 )
 
@@ -30,6 +34,9 @@ person and why. Nothing is written to any system. The plan is saved under its di
 			if a.json {
 				format = string(plan.FormatJSON)
 			}
+			if known := []string{string(plan.FormatText), string(plan.FormatJSON), string(plan.FormatMarkdown)}; !slices.Contains(known, format) {
+				return usageError{fmt.Errorf("unknown plan format %q (%s)", format, diag.DidYouMean(format, known))}
+			}
 			limit := shortList
 			if everything {
 				limit = 0
@@ -40,7 +47,7 @@ person and why. Nothing is written to any system. The plan is saved under its di
 					return err
 				}
 				if err := plan.Render(a.stdout, result.Plan, plan.Format(format), limit); err != nil {
-					return usageError{err}
+					return err
 				}
 				if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
 					a.say("\nto do this: trueup apply %s", result.Digest)
@@ -100,14 +107,14 @@ func (a *app) sayDifference(saved state.Plan, now plan.Plan) {
 			a.say("  %s %s", mark, line)
 		}
 	}
-	for id, line := range before {
-		if after[id] != line {
-			tell("-", line)
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if after[id] != before[id] {
+			tell("-", before[id])
 		}
 	}
-	for id, line := range after {
-		if before[id] != line {
-			tell("+", line)
+	for _, id := range slices.Sorted(maps.Keys(after)) {
+		if before[id] != after[id] {
+			tell("+", after[id])
 		}
 	}
 	if said > shortList {
@@ -120,7 +127,7 @@ func describe(changes []plan.Change) map[string]string {
 	for _, c := range changes {
 		line := fmt.Sprintf("%s %s: %s · %s", c.Op, c.Target.Kind, c.Customer, c.Label)
 		for _, f := range c.Fields {
-			line += fmt.Sprintf(", %s %s -> %s", f.Field, f.From, f.To)
+			line += fmt.Sprintf(", %s %s -> %s", f.Field, cmp.Or(f.From.String(), "nothing"), cmp.Or(f.To.String(), "nothing"))
 		}
 		lines[c.ID] = line
 	}
