@@ -188,6 +188,19 @@ func (i *installation) must(t *testing.T, opts engine.Options) engine.Result {
 	return result
 }
 
+// contextUntil is the test's context, ended when stop is closed.
+func contextUntil(t *testing.T, stop <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // links are the PSA ids by vendor id of a kind's links.
 func (i *installation) links(t *testing.T, kind model.Kind) map[string]string {
 	t.Helper()
