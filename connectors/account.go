@@ -49,6 +49,15 @@ type Account struct {
 	Log      *zap.Logger       // never nil
 	Now      func() time.Time  // never nil
 	Location *time.Location    // the billing time zone of trueup.yaml; never nil
+	Observe  func(Exchange)    // told of every request that was sent, from many goroutines; nil for nobody
+}
+
+// Exchange is one request that was sent and what came of it. It names no record and no address, so that it may be counted
+// and shown.
+type Exchange struct {
+	Class     Class         // of the failure; "" when it succeeded
+	Took      time.Duration // until the last byte of the reply, or until it was given up
+	PerMinute int           // the budget it counts against, in requests a minute; 0 when it counts against none
 }
 
 // Budget overrides a descriptor's limits.

@@ -72,6 +72,7 @@ type Setting struct {
 	Secret   bool
 	Default  string
 	Allowed  []string
+	IdleDays int // the system forgets this secret when it was not used for so many days; 0 when it does not
 	Doc      string
 }
 

@@ -75,7 +75,7 @@ var descriptor = connectors.Descriptor{
 		{Name: "tenant", Required: true, Doc: "Tenant id of the partner's own directory."},
 		{Name: "client_id", Required: true, Doc: "Application (client) id of the app registration."},
 		{Name: "client_secret", Required: true, Secret: true, Doc: "Secret of the app registration."},
-		{Name: "refresh_token", Secret: true, Doc: "Refresh token of a partner user who signed in with multi-factor authentication and consented. " +
+		{Name: "refresh_token", Secret: true, IdleDays: 90, Doc: "Refresh token of a partner user who signed in with multi-factor authentication and consented. " +
 			"Without it the account is an application only: no activity log, no price sheet, no reseller."},
 		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},

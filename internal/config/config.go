@@ -9,6 +9,7 @@
 //	version: 1
 //	state: sqlite:trueup.db        # where everything is remembered; this is the default
 //	timezone: Europe/London        # billing days are calendar days here; schedules are read in it
+//	listen: 8480                   # where the daemon tells of its health; not written, it listens nowhere
 //	accounts:
 //	  microsoft:                   # a name of your choice
 //	    system: partnercenter
@@ -28,6 +29,10 @@
 //
 // A setting that the system calls secret must be exactly one of these, so that no secret stands in the file; the vault
 // serves secret settings only. Inside { } such a value needs quotes, because braces mean something to YAML there.
+//
+// listen: is a port of this machine's loopback, or an address like 127.0.0.1:8480 or [::1]:8480. What it serves is read-only and
+// holds no secret, but nobody has to sign in: an address that other machines can reach is refused unless a line
+// listen_anywhere: true says that a firewall or a proxy decides who may look.
 //
 // # A flow file
 //
@@ -67,10 +72,12 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +95,7 @@ type Config struct {
 	State    string // data source name of the store: sqlite:<path>
 	StateDir string // the folder of the store; the vault is in it
 	Timezone *time.Location
+	Listen   string          // host:port on which the daemon serves its health and metrics; "" for nowhere
 	Accounts []AccountConfig // sorted by name
 	Flows    []engine.Flow   // in the order of their files
 	Vault    connectors.Vault
@@ -180,6 +188,7 @@ func (l *loader) readConfig(path string) {
 	l.version(m)
 	l.readState(m.Get("state"))
 	l.readTimezone(root, m.Get("timezone"))
+	l.readListen(m.Get("listen"), m.Get("listen_anywhere"))
 	l.readAccounts(m.Need("accounts"))
 	l.readFlows(m.Get("flows"))
 	m.Close()
@@ -254,6 +263,40 @@ func (l *loader) readTimezone(root, n *strictyaml.Node) {
 		return
 	}
 	l.config.Timezone = location
+}
+
+// readListen sets Listen. There is no signing in, so that other machines are let in only by a line that says so.
+func (l *loader) readListen(n, anywhere *strictyaml.Node) {
+	const hint = "write a port, like 8480, or an address with its port, like 127.0.0.1:8480"
+	open := anywhere.Bool()
+	if !n.Present() || !n.IsScalar() {
+		n.Text() // complains about the shape, if there is one
+		return
+	}
+	text := n.Text()
+	if _, err := strconv.Atoi(text); err == nil {
+		text = ":" + text
+	}
+	host, port, err := net.SplitHostPort(text)
+	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || number == 0 {
+		n.Complain(hint, "%q is not an address to listen on", n.Text())
+		return
+	}
+	ip := net.ParseIP(host)
+	switch {
+	case host == "" && open:
+	case host == "":
+		host = "127.0.0.1"
+	case host == "localhost" || ip != nil && ip.IsLoopback():
+	case ip == nil:
+		n.Complain("write a number like 127.0.0.1, or localhost", "%q is not an address of this machine", host)
+		return
+	case !open:
+		n.Complain("listen on 127.0.0.1 and put a proxy before it, or write listen_anywhere: true when a firewall decides who may look",
+			"%s can be reached from other machines, and nobody has to sign in there", n.Text())
+		return
+	}
+	l.config.Listen = net.JoinHostPort(host, port)
 }
 
 func (l *loader) readAccounts(n *strictyaml.Node) {

@@ -424,3 +424,30 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A port alone is this machine only; other machines are let in by two lines, never by one.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	good, err := os.ReadFile("testdata/good.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, _, _ := strings.Cut(strings.TrimPrefix(string(good), "-- trueup.yaml --\n"), "-- flows")
+	for lines, want := range map[string]string{
+		"":                                      "",
+		"listen: 8480\n":                        "127.0.0.1:8480",
+		"listen: :8480\n":                       "127.0.0.1:8480",
+		"listen: 127.0.0.1:8480\n":              "127.0.0.1:8480",
+		"listen: localhost:8480\n":              "localhost:8480",
+		"listen: '[::1]:8480'\n":                "[::1]:8480",
+		"listen: 8480\nlisten_anywhere: true\n": ":8480",
+		"listen: 0.0.0.0:8480\nlisten_anywhere: true\n":   "0.0.0.0:8480",
+		"listen: 192.0.2.7:8480\nlisten_anywhere: true\n": "192.0.2.7:8480",
+		"listen: 8480\nlisten_anywhere: false\n":          "127.0.0.1:8480",
+	} {
+		c, _ := load(t, txtar.File{Name: "trueup.yaml", Data: []byte(main + lines)})
+		if c.Listen != want {
+			t.Errorf("%q listens on %q, want %q", lines, c.Listen, want)
+		}
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/lockedfile"
@@ -55,12 +56,26 @@ func (f *File) Get(ctx context.Context, name string) (connectors.Secret, bool, e
 	if err := ctx.Err(); err != nil {
 		return connectors.Secret{}, false, fmt.Errorf("read secret %q: %w", name, err)
 	}
-	secrets, err := f.read()
+	kept, err := f.read()
 	if err != nil {
 		return connectors.Secret{}, false, fmt.Errorf("read secret %q: %w", name, err)
 	}
-	value, ok := secrets[name]
+	value, ok := kept.Secrets[name]
 	return connectors.NewSecret(string(value)), ok, nil
+}
+
+// Written is when a secret was last put, UTC; false when the vault has none of that name or was written by a trueup that did
+// not keep the time.
+func (f *File) Written(ctx context.Context, name string) (time.Time, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, false, fmt.Errorf("read the age of secret %q: %w", name, err)
+	}
+	kept, err := f.read()
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read the age of secret %q: %w", name, err)
+	}
+	at, ok := kept.Written[name]
+	return at, ok, nil
 }
 
 // Put stores a secret, replacing one of the same name, and returns when it is safe on the disk. When it fails the vault
@@ -78,7 +93,7 @@ func (f *File) put(ctx context.Context, name string, value connectors.Secret) er
 		return err
 	}
 	defer unlock()
-	secrets, err := f.read()
+	kept, err := f.read()
 	if err != nil {
 		return err
 	}
@@ -89,8 +104,8 @@ func (f *File) put(ctx context.Context, name string, value connectors.Secret) er
 	if err != nil {
 		return err
 	}
-	secrets[name] = []byte(value.Reveal())
-	return f.write(secrets, identities)
+	kept.Secrets[name], kept.Written[name] = []byte(value.Reveal()), time.Now().UTC()
+	return f.write(kept, identities)
 }
 
 // lock waits for this process's turn among all that use the vault, or for ctx to end.
@@ -125,51 +140,55 @@ func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 
 // content is what is sealed. Values are bytes, so JSON carries them in base64 and cannot alter one.
 type content struct {
-	Version int               `json:"version"`
-	Secrets map[string][]byte `json:"secrets"`
+	Version int                  `json:"version"`
+	Secrets map[string][]byte    `json:"secrets"`
+	Written map[string]time.Time `json:"written,omitempty"` // when each secret was last put
 }
 
 // read opens the vault; one that was never written is empty.
-func (f *File) read() (map[string][]byte, error) {
+func (f *File) read() (content, error) {
 	sealed, err := os.ReadFile(f.sealed)
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[string][]byte{}, nil
+		return content{1, map[string][]byte{}, map[string]time.Time{}}, nil
 	}
 	if err != nil {
-		return nil, explain(err)
+		return content{}, explain(err)
 	}
 	identities, err := f.identities()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the key %s is gone, so %s cannot be opened; bring the key back from a backup, "+
+		return content{}, fmt.Errorf("the key %s is gone, so %s cannot be opened; bring the key back from a backup, "+
 			"or remove the vault and give each account its token again", f.key, f.sealed)
 	}
 	if err != nil {
-		return nil, err
+		return content{}, err
 	}
 	plain, err := age.Decrypt(bytes.NewReader(sealed), identities...)
 	var wrongKey *age.NoIdentityMatchError
 	if errors.As(err, &wrongKey) {
-		return nil, fmt.Errorf("the key %s does not open %s; they belong to different vaults: bring back the pair from "+
+		return content{}, fmt.Errorf("the key %s does not open %s; they belong to different vaults: bring back the pair from "+
 			"one backup, or remove the vault and give each account its token again", f.key, f.sealed)
 	}
 	if err != nil {
-		return nil, f.damaged()
+		return content{}, f.damaged()
 	}
 	text, err := io.ReadAll(plain)
 	if err != nil {
-		return nil, f.damaged()
+		return content{}, f.damaged()
 	}
 	var c content
 	if json.Unmarshal(text, &c) != nil {
-		return nil, f.damaged()
+		return content{}, f.damaged()
 	}
 	if c.Version != 1 {
-		return nil, fmt.Errorf("%s was written by a newer trueup (vault version %d); use that version", f.sealed, c.Version)
+		return content{}, fmt.Errorf("%s was written by a newer trueup (vault version %d); use that version", f.sealed, c.Version)
 	}
 	if c.Secrets == nil {
 		c.Secrets = map[string][]byte{}
 	}
-	return c.Secrets, nil
+	if c.Written == nil {
+		c.Written = map[string]time.Time{}
+	}
+	return c, nil
 }
 
 // damaged does not wrap its cause: a decoder's words may quote what it read.
@@ -203,7 +222,7 @@ func (f *File) newKey() ([]age.Identity, error) {
 	return []age.Identity{identity}, nil
 }
 
-func (f *File) write(secrets map[string][]byte, identities []age.Identity) error {
+func (f *File) write(kept content, identities []age.Identity) error {
 	var recipients []age.Recipient
 	for _, identity := range identities {
 		switch identity := identity.(type) {
@@ -213,7 +232,7 @@ func (f *File) write(secrets map[string][]byte, identities []age.Identity) error
 			recipients = append(recipients, identity.Recipient())
 		}
 	}
-	text, err := json.Marshal(content{1, secrets})
+	text, err := json.Marshal(kept)
 	if err != nil {
 		return err
 	}

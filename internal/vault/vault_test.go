@@ -351,3 +351,28 @@ func remove(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// The vault knows when each secret was put, and putting one does not make another look younger.
+func TestWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	v := vault.Open(dir)
+	if at, ok, err := v.Written(t.Context(), "first"); ok || err != nil || !at.IsZero() {
+		t.Errorf("an empty vault says %s, %v, %v", at, ok, err)
+	}
+	before := time.Now()
+	put(t, v, "first", planted)
+	first, ok, err := v.Written(t.Context(), "first")
+	if err != nil || !ok || first.Before(before.Add(-time.Second)) || first.After(time.Now()) {
+		t.Errorf("the first was put at %s, %v, %v; it was now", first, ok, err)
+	}
+	put(t, v, "second", planted)
+	again, _, err := vault.Open(dir).Written(t.Context(), "first")
+	if err != nil || !again.Equal(first) {
+		t.Errorf("the first is of %s after the second was put, it was of %s (%v)", again, first, err)
+	}
+	put(t, v, "first", planted)
+	if again, _, err = v.Written(t.Context(), "first"); err != nil || !again.After(first) {
+		t.Errorf("the first is of %s after it was put anew, it was of %s (%v)", again, first, err)
+	}
+}

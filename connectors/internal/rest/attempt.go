@@ -145,7 +145,20 @@ func (c *Client) attempt(ctx context.Context, cl *call, r *http.Request) (int, h
 			c.afterReply(r.Context(), cl, generation)
 		}
 	}
+	c.observe(cl.fault, time.Since(start))
 	return status, header
+}
+
+// observe tells of an attempt that was sent.
+func (c *Client) observe(fault *connectors.Error, took time.Duration) {
+	if c.o.Observe == nil {
+		return
+	}
+	sent := connectors.Exchange{Took: took, PerMinute: c.o.PerMinute}
+	if fault != nil {
+		sent.Class = fault.Class
+	}
+	c.o.Observe(sent)
 }
 
 // afterLoss decides after an attempt without a reply.

@@ -53,6 +53,8 @@ type Options struct {
 	Parallel        int              // requests in flight; 0 for no limit
 	Log             *zap.Logger      // nil for none
 	Now             func() time.Time // reads the dates in Retry-After; nil for time.Now
+	// Observe is told of every attempt that was sent, before it is decided whether another follows; nil for nobody.
+	Observe func(connectors.Exchange)
 
 	MaxBody       int64         // bytes of a reply after decompression; default 32 MiB
 	MaxRetryAfter time.Duration // the longest wait the system may ask for that is slept; default 2 minutes

@@ -575,3 +575,27 @@ func TestRefusedBeforeSending(t *testing.T) {
 		})
 	}
 }
+
+// Everything that was sent is told, with its class and the budget it counts against, and nothing that was not sent.
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []connectors.Exchange
+		c := offline(script(says(503, ""), says(200, "{}"), says(404, ""), lost), func(o *Options) {
+			o.PerMinute, o.Retries = 60, 1
+			o.Observe = func(e connectors.Exchange) { told = append(told, e) }
+		})
+		for range 2 {
+			_, _ = c.Do(t.Context(), Request{Path: "/a"})
+		}
+		_, _ = c.Do(t.Context(), Request{Path: "/a", Method: http.MethodPost})
+		_, _ = c.Do(t.Context(), Request{Path: "not a path"})
+		want := []connectors.Exchange{
+			{Class: connectors.ClassTransient, PerMinute: 60}, {PerMinute: 60}, {Class: connectors.ClassMissing, PerMinute: 60},
+			{Class: connectors.ClassUnknown, PerMinute: 60},
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	})
+}
