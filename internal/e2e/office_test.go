@@ -223,6 +223,14 @@ func (o *office) cancel(p pair) {
 	}
 }
 
+// lock has the vendor refuse every write for a customer, or not any more.
+func (o *office) lock(tenant string, locked bool) {
+	o.t.Helper()
+	if err := o.vendor.EditCustomer(tenant, func(c *partnercentertest.Customer) { c.Locked = locked }); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 // bill changes seats in the PSA's screens.
 func (o *office) bill(p pair, seats int) {
 	o.t.Helper()
