@@ -183,7 +183,10 @@ func (e *Engine) follow(ctx context.Context, run *activeRun, r *reading, kinds [
 			whole = whole || scan
 		}
 		slices.Sort(parents)
-		parents = slices.Compact(parents)
+		parents, err = e.oursOf(ctx, r, kind, slices.Compact(parents))
+		if err != nil {
+			return err
+		}
 		switch {
 		case whole:
 			err = e.list(ctx, run, r, kind, nil)
@@ -195,6 +198,22 @@ func (e *Engine) follow(ctx context.Context, run *activeRun, r *reading, kinds [
 		}
 	}
 	return e.Store.SetCursor(ctx, r.Name, changes.Cursor)
+}
+
+// oursOf leaves out the parents that are not this account's, and forgets what was not read of them. A feed may tell of those
+// of another reseller, or of a customer that left. Where the parents were not all read, any of them may be ours.
+func (e *Engine) oursOf(ctx context.Context, r *reading, kind string, parents []string) ([]string, error) {
+	described, _ := r.Descriptor().Kind(kind)
+	if len(parents) == 0 || described.Parent == "" || !r.complete(described.Parent, "") {
+		return parents, nil
+	}
+	ids, err := e.liveIDs(ctx, r.Name, described.Parent)
+	known := map[string]bool{"": true} // "" is a gap of the whole kind
+	for _, id := range ids {
+		known[id] = true
+	}
+	r.gaps[kind] = slices.DeleteFunc(r.gaps[kind], func(g connectors.Gap) bool { return !known[g.Parent] })
+	return slices.DeleteFunc(parents, func(id string) bool { return !known[id] }), err
 }
 
 // list reads a kind, whole or under some parents, into the store, and marks what is gone where the listing proves it.
