@@ -79,6 +79,11 @@ func Run(t *testing.T, open Open) {
 		{"journal: history by link, record, run and intent", journalFilter},
 		{"journal: the chain holds and its head moves", journalVerify},
 		{"journal: written by many at once", journalRace},
+		{"journal: exported, and verified without the database", journalExport},
+
+		{"decisions: people approve and reject one plan, and approvals count once", approvals},
+		{"decisions: approvals expire", approvalsExpired},
+		{"decisions: what is incomplete is refused", approvalsRefused},
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
