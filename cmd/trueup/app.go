@@ -36,7 +36,8 @@ type app struct {
 	configFile string
 	json       bool
 	verbose    bool
-	http       *http.Client // the demo's own transport; nil for the default
+	http       *http.Client                                   // the demo's own transport; nil for the default
+	observe    func(account string) func(connectors.Exchange) // told of every request; nil for nobody
 }
 
 // say prints a line for people.
@@ -109,8 +110,12 @@ func (a *app) connect(cfg *config.Config, log *zap.Logger) (map[string]*apply.Ac
 	var problems diag.List
 	for _, ac := range cfg.Accounts {
 		system, _ := all.Find(ac.System)
+		var observe func(connectors.Exchange)
+		if a.observe != nil {
+			observe = a.observe(ac.Name)
+		}
 		connector, err := system.New(connectors.Account{Name: ac.Name, Settings: ac.Settings, Secrets: ac.Secrets, Vault: cfg.Vault, Budget: ac.Budget,
-			HTTP: a.http, Log: log.Named(ac.Name), Now: time.Now, Location: cfg.Timezone})
+			HTTP: a.http, Log: log.Named(ac.Name), Now: time.Now, Location: cfg.Timezone, Observe: observe})
 		if err != nil {
 			problems.Add(ac.Pos, "", "account %s: %s", ac.Name, err)
 			continue

@@ -3,38 +3,74 @@
 // One daemon works on a SQLite file: it holds a lease in the store and renews it, and a second one is refused with the
 // name of the first. A run whose time passed while no daemon was running is caught up once, however many were missed. A
 // run that is still going on when its time comes again is not doubled; the second is recorded as skipped. Being told to
-// stop lets the writes in flight finish.
+// stop lets the writes in flight finish, and the lease is kept until they have.
+//
+// The store is what makes writing safe, so without it nothing begins. While the lease cannot be renewed (a full disk, a file
+// that another program locks) no run starts; when it could not be renewed for as long as it lasts, or when the state file was
+// removed or replaced (Intact), the daemon stops with an error.
+//
+// Clocks that are set forward, set back or changed with the season neither double nor leave out a day (schedule.go). What a
+// person or a monitor should know about the daemon itself is Health: schedules that were missed, reads that are too old, runs
+// that end in error again and again, secrets that are about to be forgotten. The same things are in the inbox, under the name
+// Inbox instead of a flow.
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	"go.uber.org/zap"
 
 	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/state"
 )
 
-// Daemon is everything that is run on a schedule.
+// Daemon is everything that is run on a schedule. The callbacks may be nil; those about runs are called from several goroutines.
 type Daemon struct {
-	Engine    *engine.Engine
-	Flows     []engine.Flow
-	Discovers map[string]string // account name -> cron
-	Log       *zap.Logger
-	Ready     func()                         // called once the lease is held and the schedules run; may be nil
-	Finished  func(run state.Run, err error) // called after each run; may be nil
+	Engine      *engine.Engine
+	Flows       []engine.Flow
+	Discovers   map[string]string // account name -> cron
+	Credentials func(context.Context) ([]Credential, error)
+	Log         *zap.Logger
+
+	Changes <-chan Work   // each replaces what is run; runs in progress end as they began
+	Tick    time.Duration // how often the loop turns at least; 0 means 10 seconds, less than 20 is good
+	Intact  func() error  // asked at each turn and before runs begin; an error stops the daemon
+
+	Ready    func()                                  // called once the lease is held and the schedules run
+	Turned   func()                                  // called after each turn of the loop; the watchdog is fed here
+	Planned  func(flow string, result engine.Result) // called after each run of a flow, before Finished
+	Finished func(run state.Run, err error)          // called after each run
+	Replaced func(flows, discoveries int, err error) // called after each of Changes
 
 	running sync.WaitGroup
+
+	mu     sync.Mutex // guards the rest
+	work   Work
+	jobs   map[jobKey]*job
+	health Health
+	turned time.Time
+	told   []state.Finding // as they were last put into the inbox
 }
 
-// renewEvery is well under the life of a lease.
-const renewEvery = 10 * time.Second
+// Work is what a daemon runs.
+type Work struct {
+	Engine      *engine.Engine // its store must be that of the engine it replaces
+	Flows       []engine.Flow
+	Discovers   map[string]string
+	Credentials func(context.Context) ([]Credential, error)
+}
+
+const (
+	defaultTick = 10 * time.Second // well under the life of a lease
+	lookEvery   = time.Minute      // how often the health is looked at
+)
 
 // Run works until ctx ends, then waits for what is in flight. It fails at once when another daemon holds the store, and when
 // it loses its lease.
@@ -62,96 +98,288 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	schedule, err := d.schedule(ctx)
-	if err != nil {
+	if err := d.replace(ctx, Work{d.Engine, d.Flows, d.Discovers, d.Credentials}); err != nil {
 		return err
 	}
-	schedule.Start()
+	d.look(ctx)
+	d.turn(true)
 	if d.Ready != nil {
 		d.Ready()
 	}
-	err = d.hold(ctx, lock)
+	err = d.loop(ctx, lock)
 	cancel(err)
-	<-schedule.Stop().Done()
-	d.running.Wait()
+	d.drain(context.WithoutCancel(ctx), lock)
 	return err
 }
 
-// hold renews the lease until ctx ends.
-func (d *Daemon) hold(ctx context.Context, lock *state.Lock) error {
-	tick := time.NewTicker(renewEvery)
-	defer tick.Stop()
+func (d *Daemon) tick() time.Duration { return cmp.Or(d.Tick, defaultTick) }
+
+// now is the time as the clocks show it. The monotonic reading is dropped: it would hide that a clock was set.
+func (d *Daemon) now() time.Time { return d.Engine.Now().Round(0) }
+
+// loop renews the lease, looks at the health and starts what is due, until ctx ends.
+func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
+	l := &lease{lock: lock, renewed: time.Now(), shown: d.now()}
+	turned, looked := time.Now(), time.Now()
 	for {
+		if time.Since(turned) >= d.tick() || d.now().Sub(l.shown).Abs() > state.LeaseTime/2 {
+			turned = time.Now()
+			if err := d.intact(); err != nil {
+				return err
+			}
+			if err := d.renew(ctx, l); err != nil {
+				return err
+			}
+			if time.Since(looked) >= lookEvery {
+				looked = turned
+				d.look(ctx)
+			}
+			d.turn(l.trouble == nil)
+		}
+		wait := d.tick() - time.Since(turned)
+		if l.trouble == nil {
+			until, err := d.start(ctx)
+			if err != nil {
+				return err
+			}
+			wait = min(wait, until)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
-		case <-tick.C:
-			if err := lock.Renew(ctx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("stop, because the lease is lost: %w", err)
-			}
+		case work := <-d.Changes:
+			timer.Stop()
+			d.change(ctx, work)
+		case <-timer.C:
 		}
 	}
 }
 
-// job is one thing with a schedule.
-type job struct {
-	kind state.RunKind
-	name string
-	spec string
-	run  func(ctx context.Context, trigger state.Trigger) (state.Run, error)
+// lease is the lock and how long it is good for.
+type lease struct {
+	lock    *state.Lock
+	renewed time.Time // with its monotonic reading
+	shown   time.Time // what the clocks showed then: a machine that slept, or whose clock was set, may have lost the lease
+	trouble error     // why it could not be renewed the last time
 }
 
-func (d *Daemon) jobs() []job {
+// renew makes the lease last. Its error is a reason to stop: the lease is lost, or may be by now.
+func (d *Daemon) renew(ctx context.Context, l *lease) error {
+	err := l.lock.Renew(ctx)
+	age := time.Since(l.renewed)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, state.ErrLockLost):
+		return fmt.Errorf("stop, because the lease is lost: %w", err)
+	case err != nil && age+d.tick() >= state.LeaseTime:
+		return fmt.Errorf("stop, because the lease could not be renewed for %s and another daemon may take it: %w", age.Round(time.Second), err)
+	case err != nil && l.trouble == nil:
+		d.Log.Error("the lease cannot be renewed; no run begins until it can", zap.Error(err))
+	case err == nil && l.trouble != nil:
+		d.Log.Info("the lease is renewed again; runs begin as before")
+	}
+	if l.trouble = err; err == nil {
+		l.renewed = time.Now()
+	}
+	l.shown = d.now()
+	return nil
+}
+
+// turn notes that the loop came round.
+func (d *Daemon) turn(lease bool) {
+	d.mu.Lock()
+	d.turned, d.health.Lease = time.Now(), lease
+	d.mu.Unlock()
+	if d.Turned != nil {
+		d.Turned()
+	}
+}
+
+func (d *Daemon) intact() error {
+	if d.Intact == nil {
+		return nil
+	}
+	return d.Intact()
+}
+
+// drain waits for what is in flight and keeps the lease as long, so that no other daemon looks at writes that are still going on.
+func (d *Daemon) drain(ctx context.Context, lock *state.Lock) {
+	d.mu.Lock()
+	d.health.Stopping = true
+	d.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.running.Wait()
+	}()
+	tick := time.NewTicker(d.tick())
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			err := lock.Renew(ctx)
+			if err != nil {
+				d.Log.Warn("the lease cannot be renewed while writes in flight finish", zap.Error(err))
+			}
+			d.turn(err == nil)
+		}
+	}
+}
+
+type jobKey struct {
+	kind state.RunKind
+	name string
+}
+
+// job is one thing with a schedule.
+type job struct {
+	jobKey
+	spec     string
+	schedule schedule
+	run      func(ctx context.Context, trigger state.Trigger) (state.Run, error)
+
+	due    time.Time // when it begins next
+	last   time.Time // when the last run that came to an end began, or when the job became known
+	errors int       // runs in a row that ended in error
+	reason string    // of the last of them
+}
+
+func (d *Daemon) listJobs(w Work) []job {
 	var jobs []job
-	for name, spec := range d.Discovers {
-		jobs = append(jobs, job{state.RunDiscovery, name, spec, func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
-			return d.Engine.Discover(ctx, name, trigger)
+	for name, spec := range w.Discovers {
+		jobs = append(jobs, job{jobKey: jobKey{state.RunDiscovery, name}, spec: spec, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
+			return w.Engine.Discover(ctx, name, trigger)
 		}})
 	}
-	for _, flow := range d.Flows {
-		jobs = append(jobs, job{state.RunFlow, flow.Name, flow.Schedule, func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
-			result, err := d.Engine.Run(ctx, flow, engine.Options{Trigger: trigger, Apply: flow.Mode == engine.ModeWrite})
+	for _, flow := range w.Flows {
+		jobs = append(jobs, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
+			result, err := w.Engine.Run(ctx, flow, engine.Options{Trigger: trigger, Apply: flow.Mode == engine.ModeWrite})
+			if d.Planned != nil {
+				d.Planned(flow.Name, result)
+			}
 			return result.Run, err
 		}})
 	}
 	return jobs
 }
 
-// schedule prepares the jobs and starts what was missed.
-func (d *Daemon) schedule(ctx context.Context) (*cron.Cron, error) {
-	c := cron.New(cron.WithLocation(d.Engine.Location))
-	for _, j := range d.jobs() {
-		spec, err := cron.ParseStandard(j.spec)
-		if err != nil {
-			return nil, fmt.Errorf("schedule %q of %s %s: %w", j.spec, j.kind, j.name, err)
-		}
-		c.Schedule(spec, cron.FuncJob(func() { d.execute(ctx, j, state.TriggerSchedule) }))
-		missed, err := d.missed(ctx, j, spec)
-		if err != nil {
-			return nil, err
-		}
-		if missed {
-			d.running.Go(func() { d.execute(ctx, j, state.TriggerCatchUp) })
-		}
-	}
-	return c, nil
-}
-
-// missed reports that a job's time came after its last run and before now. A job that never ran is due.
-func (d *Daemon) missed(ctx context.Context, j job, spec cron.Schedule) (bool, error) {
-	last, ok, err := d.Engine.Store.LastRun(ctx, j.kind, j.name)
+// change takes new work, or keeps the old when the new cannot be used.
+func (d *Daemon) change(ctx context.Context, w Work) {
+	err := d.replace(ctx, w)
 	if err != nil {
-		return false, err
+		d.Log.Error("the new schedules cannot be used; the old ones stay", zap.Error(err))
 	}
-	return !ok || !spec.Next(last.Started.In(d.Engine.Location)).After(d.Engine.Now()), nil
+	if d.Replaced != nil {
+		d.Replaced(len(w.Flows), len(w.Discovers), err)
+	}
 }
 
-func (d *Daemon) execute(ctx context.Context, j job, trigger state.Trigger) {
+// replace makes the jobs of some work. What is known of a job whose schedule stays is kept; another one is due when its time
+// passed since its last run, and at once when it never ran.
+func (d *Daemon) replace(ctx context.Context, w Work) error {
+	now := d.now()
+	runs, err := w.Engine.Store.Runs(ctx, 500)
+	if err != nil {
+		return err
+	}
+	jobs := map[jobKey]*job{}
+	for _, j := range d.listJobs(w) {
+		if j.schedule, err = parseSchedule(j.spec, w.Engine.Location); err != nil {
+			return fmt.Errorf("%s %s: %w", j.kind, j.name, err)
+		}
+		j.due, j.last = j.schedule.next(now), now
+		last, ran, err := w.Engine.Store.LastRun(ctx, j.kind, j.name)
+		if err != nil {
+			return err
+		}
+		if !ran || !j.schedule.next(last.Started).After(now) {
+			j.due = now
+		}
+		j.errors, j.reason = streak(runs, j.jobKey)
+		jobs[j.jobKey] = &j
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, j := range jobs {
+		if old := d.jobs[key]; old != nil && old.spec == j.spec && old.schedule.location.String() == j.schedule.location.String() {
+			j.due, j.last, j.errors, j.reason = old.due, old.last, old.errors, old.reason
+		}
+	}
+	d.work, d.jobs = w, jobs
+	return nil
+}
+
+// streak counts the newest runs of a job that ended in error, one after the other.
+func streak(newest []state.Run, key jobKey) (n int, reason string) {
+	for _, r := range newest {
+		switch {
+		case r.Kind != key.kind || r.Name != key.name || r.State == state.RunInProgress || r.State == state.RunStopped:
+		case r.State != state.RunError:
+			return n, reason
+		default:
+			n, reason = n+1, cmp.Or(reason, r.Reason)
+		}
+	}
+	return n, reason
+}
+
+// start begins what is due and returns how long it is until something is due again.
+func (d *Daemon) start(ctx context.Context) (until time.Duration, err error) {
+	now := d.now()
+	type begin struct {
+		*job
+		trigger state.Trigger
+	}
+	var due []begin
+	until = d.tick()
+	d.mu.Lock()
+	for _, j := range d.jobs {
+		next := j.schedule.next(now)
+		if second := j.schedule.next(next); j.due.After(second) {
+			d.Log.Warn("the clock was set back; the schedule follows it", zap.String("kind", string(j.kind)), zap.String("name", j.name),
+				zap.Time("was due", j.due), zap.Time("is due", next))
+			j.due = next
+		}
+		if !j.due.IsZero() && !j.due.After(now) {
+			trigger := state.TriggerSchedule
+			if now.Sub(j.due) > d.tick() || j.due.Equal(j.last) { // the clock jumped, the machine slept, or it was due when it became known
+				trigger = state.TriggerCatchUp
+			}
+			due = append(due, begin{j, trigger})
+			j.due = next
+		}
+		if !j.due.IsZero() {
+			until = min(until, j.due.Sub(now))
+		}
+	}
+	d.mu.Unlock()
+	if len(due) == 0 {
+		return until, nil
+	}
+	if err := d.intact(); err != nil {
+		return 0, err
+	}
+	slices.SortFunc(due, func(a, b begin) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name)) })
+	for _, b := range due {
+		d.running.Go(func() { d.execute(ctx, b.job, b.trigger) })
+	}
+	return until, nil
+}
+
+func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) {
 	if ctx.Err() != nil {
 		return
 	}
 	log := d.Log.With(zap.String("kind", string(j.kind)), zap.String("name", j.name), zap.String("trigger", string(trigger)))
 	run, err := j.run(ctx, trigger)
+	if ctx.Err() == nil {
+		d.note(j.jobKey, run, err)
+	}
 	if d.Finished != nil {
 		d.Finished(run, err)
 	}
@@ -163,4 +391,23 @@ func (d *Daemon) execute(ctx context.Context, j job, trigger state.Trigger) {
 	default:
 		log.Info("run finished", zap.String("run", run.ID), zap.String("state", string(run.State)), zap.String("reason", run.Reason), zap.Any("counts", run.Counts))
 	}
+}
+
+// note remembers how a run ended, unless it was skipped.
+func (d *Daemon) note(key jobKey, run state.Run, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	j := d.jobs[key]
+	switch {
+	case j == nil || errors.Is(err, state.ErrRunning):
+		return
+	case run.ID == "": // it could not even be recorded
+		j.errors, j.reason = j.errors+1, err.Error()
+		return
+	case run.State == state.RunError:
+		j.errors, j.reason = j.errors+1, run.Reason
+	case run.State != state.RunStopped:
+		j.errors, j.reason = 0, ""
+	}
+	j.last = run.Started
 }
