@@ -50,6 +50,7 @@ type Options struct {
 	Digest  string // with Apply: only if the plan has this digest
 	Sweep   bool   // read everything anew instead of what changed
 	Offline bool   // read nothing: plan from the store
+	Undo    string // plan to put back what this run of the flow changed, instead of comparing the two sides
 }
 
 // Result is what a run came to.
@@ -81,21 +82,30 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err := e.recover(ctx, run, flow); err != nil {
 			return err
 		}
+		undoing, err := e.undo(ctx, run, flow, opts)
+		if err != nil {
+			return err
+		}
 		world, err := e.translate(ctx, flow, sides)
 		if err != nil {
 			return err
 		}
-		proposed, err := e.plan(ctx, run, world, opts.Apply)
+		var proposed plan.Plan
+		if undoing != nil {
+			proposed, err = e.planUndo(ctx, world, undoing)
+		} else {
+			proposed, err = e.plan(ctx, run, world, opts.Apply)
+		}
 		if err != nil {
 			return err
 		}
 		result.Plan = plan.Guard(proposed, flow.Guards, world.extent)
 		result.Digest = result.Plan.Digest()
-		if err := e.keepPlan(ctx, run, result); err != nil {
+		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err
 		}
 		if opts.Apply {
-			if err := mayApply(flow, opts, result); err != nil {
+			if result, err = e.choose(ctx, run, flow, opts, result); err != nil {
 				return err
 			}
 			if result.Outcome, err = e.apply(ctx, run, flow, result); err != nil {

@@ -118,6 +118,8 @@ func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
 		return state.RunStopped, "stopped on request"
 	case errors.Is(err, context.Canceled):
 		return state.RunStopped, "trueup was told to stop"
+	case errors.Is(err, state.ErrNotApproved):
+		return state.RunHeld, err.Error()
 	case err != nil:
 		return state.RunError, err.Error()
 	case outcome.Failed+outcome.Unknown > 0:
@@ -126,6 +128,8 @@ func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
 		return state.RunPartial, first(r.unread) + "; nothing was lowered or ended there, and the next run reads it again"
 	case len(notUnderstood(result.Plan)) > 0:
 		return state.RunPartial, first(notUnderstood(result.Plan)) + "; nothing was lowered or ended there; see trueup inbox"
+	case len(result.Plan.Held) > 0 && result.Plan.Undoes != "":
+		return state.RunHeld, fmt.Sprintf("%d changes of run %s could not be put back; see trueup undo %[2]s", len(result.Plan.Held), result.Plan.Undoes)
 	case len(result.Plan.Held) > 0:
 		return state.RunHeld, fmt.Sprintf("%d changes wait for a person; see trueup inbox", len(result.Plan.Held))
 	}
@@ -177,13 +181,23 @@ func failures(outcome apply.Outcome) (sentences []string) {
 	return sentences
 }
 
-// keepPlan saves the plan under its digest, so that it can be shown and reviewed.
-func (e *Engine) keepPlan(ctx context.Context, run *activeRun, result Result) error {
-	var body bytes.Buffer
-	if err := plan.Render(&body, result.Plan, plan.FormatJSON, 0); err != nil {
-		return fmt.Errorf("write down the plan: %w", err)
+// keepPlan saves the plan under its digest, so that it can be shown and reviewed; and, before it, the plan that lets through what
+// only the flow's limits hold, so that people can approve it.
+func (e *Engine) keepPlan(ctx context.Context, run *activeRun, within plan.Plan) error {
+	plans := []plan.Plan{within}
+	if released, ok := plan.Release(within); ok {
+		plans = []plan.Plan{released, within}
 	}
-	return e.Store.SavePlan(ctx, result.Digest, result.Plan.Flow, run.ID, e.Now(), body.Bytes())
+	for _, p := range plans {
+		var body bytes.Buffer
+		if err := plan.Render(&body, p, plan.FormatJSON, 0); err != nil {
+			return fmt.Errorf("write down the plan: %w", err)
+		}
+		if err := e.Store.SavePlan(ctx, p.Digest(), p.Flow, run.ID, e.Now(), body.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell puts everything a person should know into the inbox.
@@ -206,6 +220,9 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	run.count("held", len(p.Held))
 	run.count("findings", len(findings))
 	run.count("in step", p.Counts.InStep)
+	if p.Undoes != "" {
+		return nil // what it says about one run is for who asked; the inbox is about how the two sides stand
+	}
 	_, err := e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
 		return len(run.unread) > 0 // what could not be looked at this time is not settled
 	})

@@ -51,10 +51,10 @@ func (g Guards) change(c Change) (Held, bool) {
 		return Held{}, false
 	case seats && g.Decrease == DecreaseHold && to.Cmp(from) < 0:
 		return Held{c, DecreaseHeld, fmt.Sprintf("%s seats would become %s", from, to),
-			"make the change by hand, or set guards.decrease: window in the flow"}, true
+			"check it, then release it for this plan with trueup approve, or set guards.decrease: window in the flow"}, true
 	case seats && g.PerChange.Increase != nil && to.Sub(from).Cmp(*g.PerChange.Increase) > 0:
 		return Held{c, OverChangeLimit, fmt.Sprintf("%s seats would become %s: %s more, the limit is %s", from, to, to.Sub(from), g.PerChange.Increase),
-			"check it, then raise guards.per_change.increase in the flow"}, true
+			"check it, then release it for this plan with trueup approve, or raise guards.per_change.increase in the flow"}, true
 	}
 	if g.PerChange.Cost == nil || c.Effect.Cost.Sign() <= 0 {
 		return Held{}, false
@@ -67,11 +67,13 @@ func (g Guards) change(c Change) (Held, bool) {
 	if err != nil {
 		detail += " in another currency"
 	}
-	return Held{c, OverChangeLimit, detail, "check it, then raise guards.per_change.cost in the flow"}, true
+	return Held{c, OverChangeLimit, detail, "check it, then release it for this plan with trueup approve, or raise guards.per_change.cost in the flow"}, true
 }
 
 // counted are the changes a brake looks at: those to things that exist and are billed or paid for.
-func counted(c Change) bool { return c.Op != OpCreate && c.Target.Kind != model.KindCustomer }
+func counted(c Change) bool {
+	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly()
+}
 
 // trips reports whether a group of changes breaks the limit, with the figures.
 func (l GroupLimit) trips(changes []Change, extent model.Quantity) (detail string, tripped bool) {
@@ -80,9 +82,6 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity) (detail strin
 	costs := map[string]model.Money{}
 	for _, c := range changes {
 		if !counted(c) {
-			continue
-		}
-		if c.idOnly() {
 			continue
 		}
 		count++
@@ -127,7 +126,7 @@ func (c Change) seatsLowered() model.Quantity {
 // brake holds all counted changes of a group.
 func (p *Plan) brake(in func(Change) bool, reason Reason, detail, limit string) {
 	p.holdWhere(func(c Change) (Held, bool) {
-		return Held{c, reason, detail, "check the changes, then raise " + limit + " in the flow"}, in(c) && counted(c)
+		return Held{c, reason, detail, "check the changes, then release them for this plan with trueup approve, or raise " + limit + " in the flow"}, in(c) && counted(c)
 	})
 }
 

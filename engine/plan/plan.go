@@ -74,6 +74,8 @@ type Change struct {
 	Refs   map[string]string `json:"refs,omitempty"`
 	Reason Reason            `json:"reason"`
 	Effect Effect            `json:"effect"`
+	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
+	Released string `json:"released,omitempty"`
 }
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
@@ -142,8 +144,10 @@ type Counts struct {
 // Plan is everything one run proposes.
 type Plan struct {
 	Flow     string    `json:"flow"`
+	Undoes   string    `json:"undoes,omitempty"` // the run whose changes it puts back
 	Changes  []Change  `json:"changes"`
 	Held     []Held    `json:"held"`
+	Lifted   []Held    `json:"lifted,omitempty"` // what Release let through: among the changes, and what had held it
 	Findings []Finding `json:"findings"`
 	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
 	Counts   Counts    `json:"counts"`
@@ -159,6 +163,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)
 	p.Counts.Customers += o.Counts.Customers
 	p.Counts.Pairs += o.Counts.Pairs
@@ -174,9 +179,11 @@ var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContrac
 // plan was put together.
 func (p *Plan) Sort() {
 	slices.SortFunc(p.Changes, compareChanges)
-	slices.SortFunc(p.Held, func(a, b Held) int {
-		return cmp.Or(compareChanges(a.Change, b.Change), cmp.Compare(a.Reason, b.Reason))
-	})
+	for _, held := range [][]Held{p.Held, p.Lifted} {
+		slices.SortFunc(held, func(a, b Held) int {
+			return cmp.Or(compareChanges(a.Change, b.Change), cmp.Compare(a.Reason, b.Reason))
+		})
+	}
 	slices.SortFunc(p.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Customer, b.Customer), cmp.Compare(a.Key, b.Key))
 	})
@@ -191,8 +198,8 @@ func compareChanges(a, b Change) int {
 		cmp.Compare(a.Label, b.Label), cmp.Compare(a.ID, b.ID))
 }
 
-// Digest names exactly what would be written: the flow and every change with its values. Held changes and findings are not
-// part of it, because nothing is done about them.
+// Digest names exactly what would be written: the flow and every change with its values, the run that it undoes, and the changes
+// that are let through over a limit. Held changes and findings are not part of it, because nothing is done about them.
 func (p Plan) Digest() string {
 	sorted := p
 	sorted.Changes = slices.Clone(p.Changes)
@@ -202,6 +209,14 @@ func (p Plan) Digest() string {
 	// Encoding plain data into a hash cannot fail.
 	_ = encoder.Encode(p.Flow)
 	_ = encoder.Encode(sorted.Changes)
+	if p.Undoes != "" || len(p.Lifted) > 0 {
+		lifted := []string{}
+		for _, h := range p.Lifted {
+			lifted = append(lifted, h.Change.ID)
+		}
+		slices.Sort(lifted)
+		_ = encoder.Encode([]any{p.Undoes, lifted})
+	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 

@@ -15,6 +15,7 @@ const (
 	NewAtVendor    Reason = "new_at_vendor"
 	EndedAtVendor  Reason = "ended_at_vendor"
 	KeepID         Reason = "keep_id"
+	Undo           Reason = "undo"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -34,6 +35,8 @@ const (
 	NoProduct        Reason = "no_product"
 	WaitsFor         Reason = "waits_for"
 	InFlight         Reason = "in_flight"
+	MovedSince       Reason = "moved_since"
+	ComesBack        Reason = "comes_back"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -48,6 +51,8 @@ const (
 	BadValue          Reason = "bad_value"
 	UnknownStatus     Reason = "unknown_status"
 	DeclaredTwice     Reason = "subscription_on_two_lines"
+	NotUndone         Reason = "not_undone"
+	RefundWindow      Reason = "refund_window"
 )
 
 var sentences = map[Reason]string{
@@ -60,6 +65,7 @@ var sentences = map[Reason]string{
 	NewAtVendor:    "bought at the vendor and not on a contract yet",
 	EndedAtVendor:  "ended at the vendor",
 	KeepID:         "keeps the other side's id, so that the link can be rebuilt",
+	Undo:           "puts back what the run had changed",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -78,6 +84,8 @@ var sentences = map[Reason]string{
 	NoProduct:        "the PSA has no product with this key",
 	WaitsFor:         "waits for another change that is held",
 	InFlight:         "an earlier write to this record has no known outcome yet",
+	MovedSince:       "it was changed again since the run",
+	ComesBack:        "the flow would write it again",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
@@ -91,6 +99,8 @@ var sentences = map[Reason]string{
 	BadValue:          "a value cannot be read",
 	UnknownStatus:     "the vendor reports a status that trueup does not know",
 	DeclaredTwice:     "two contract lines name the same subscription",
+	NotUndone:         "trueup cannot put this back",
+	RefundWindow:      "the vendor takes these seats back only for a while",
 }
 
 // Sentence is the reason in plain English.

@@ -25,7 +25,8 @@ const (
 type Document struct {
 	Digest string `json:"digest"`
 	Plan
-	Price Price `json:"price"`
+	Release string `json:"release_digest,omitempty"` // names this plan together with what only the flow's limits hold; approving it releases that
+	Price   Price  `json:"price"`
 }
 
 // Price is what a plan does to the money a month, by currency.
@@ -39,6 +40,9 @@ type Price struct {
 func DocumentOf(p Plan) Document {
 	d := Document{Digest: p.Digest(), Plan: p}
 	d.Price.Cost, d.Price.Bill, d.Price.Unpriced = Totals(p.Changes)
+	if released, ok := Release(p); ok {
+		d.Release = released.Digest()
+	}
 	d.Changes, d.Held, d.Findings = orEmpty(d.Changes), orEmpty(d.Held), orEmpty(d.Findings)
 	d.Price.Cost, d.Price.Bill = orEmpty(d.Price.Cost), orEmpty(d.Price.Bill)
 	return d
@@ -115,6 +119,9 @@ func (o *printer) plan(p Plan) {
 	} else {
 		o.line("plan %s for flow %s", p.Digest(), p.Flow)
 	}
+	if p.Undoes != "" {
+		o.item("undoes run %s", p.Undoes)
+	}
 	c := p.Counts
 	o.item("%s, %s compared: %d in step, %s, %s held, %s", count(c.Customers, "customer"), count(c.Pairs, "pair"), c.InStep,
 		count(len(p.Changes), "change"), count(len(p.Held), "change"), count(len(p.Findings), "finding"))
@@ -145,10 +152,24 @@ func (o *printer) plan(p Plan) {
 			o.change(change)
 		}
 	}
+	if len(p.Lifted) > 0 {
+		o.heading("Let through over a limit, once the plan is approved")
+		for i, h := range p.Lifted {
+			if o.cut(i, len(p.Lifted), "--all shows them") {
+				break
+			}
+			o.item("%s · %s: %s", h.Change.Customer, h.Change.Label, h.Reason.Sentence())
+			o.item("    %s", h.Detail)
+		}
+	}
 	if len(p.Held) > 0 {
 		o.heading("Held for a person")
 		for _, r := range p.HeldByReason() {
 			o.item("%d: %s", r.N, r.Reason.Sentence())
+		}
+		if released, ok := Release(p); ok {
+			o.item("%s only by the flow's limits; together with the changes above, this is plan %s: trueup approve %[2]s releases it",
+				areHeld(len(released.Lifted)), released.Digest())
 		}
 		for i, h := range p.Held {
 			if o.cut(i, len(p.Held), "--all shows them") {
@@ -260,6 +281,13 @@ func signed(m model.Money) string {
 		return "+" + text
 	}
 	return text
+}
+
+func areHeld(n int) string {
+	if n == 1 {
+		return "1 is held"
+	}
+	return fmt.Sprintf("%d are held", n)
 }
 
 func count(n int, noun string) string {
