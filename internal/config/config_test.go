@@ -265,6 +265,7 @@ guards:
   per_customer: {share: 100%, count: 20}
   per_run: {cost: 0.01 GBP}
   decrease: hold
+approve: {people: 2}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase := model.NewQuantity(25)
@@ -291,6 +292,7 @@ guards:
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent},
 			Decrease:    plan.DecreaseHold,
 		},
+		Approvals: 2,
 	}
 	got, ok := c.Flow("main")
 	if !ok {
