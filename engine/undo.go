@@ -217,6 +217,7 @@ func (e *Engine) standing(ctx context.Context, w *world, u *undoing, g *group, s
 		sub, l := pairing.sub, pairing.line
 		r := plan.Reversal{Pair: w.comparable(g, pairing, w.pairRef(pairing), lineLabel(sub)), Found: !sub.gone, CanEnd: w.psa.Can(model.KindLine, connectors.AbilityEnd)}
 		r.Ended, _ = l.Fields["end"].Day()
+		r.Windows = sub.Fields["reducible_until"].Items()
 		r.Until, _ = sub.Fields["cancel_until"].Time()
 		r.TermEnd, _ = sub.Fields["term_end"].Day()
 		if !l.ended(w.today) {

@@ -203,6 +203,9 @@ func chainEntry(entry state.Entry) ChainEntry {
 	out := ChainEntry{Seq: entry.Seq, At: entry.At, State: string(entry.State), Op: entry.Op, Account: entry.Account, Run: entry.Run, Plan: entry.Plan, Note: entry.Note, Changes: []string{}}
 	var change plan.Change
 	if json.Unmarshal(entry.Body, &change) == nil {
+		if change.Released != "" {
+			out.Note = "let through over the flow's limits by " + change.Released
+		}
 		for _, f := range change.Fields {
 			if f.From.Known() {
 				out.Changes = append(out.Changes, fmt.Sprintf("%s %s -> %s (%s)", f.Field, f.From, f.To, f.Reason.Sentence()))

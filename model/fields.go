@@ -125,6 +125,7 @@ var Tables = []Table{
 		{Name: "term_end", Type: TypeDay, Doc: "Last day of the current term, inclusive (UTC)."},
 		{Name: "cancel_until", Type: TypeInstant, Doc: "Last moment at which it may be cancelled, UTC; empty when the window is closed."},
 		{Name: "reducible", Type: TypeQuantity, Doc: "Seats that may be removed right now with a refund."},
+		{Name: "reducible_until", Type: TypeList, Doc: "How many of these until when, UTC, each as a text like \"4 until 2031-03-11T13:04:55Z\"."},
 		{Name: "auto_renew", Type: TypeBool, Doc: "Renews by itself at the end of the term."},
 		{Name: "next_quantity", Type: TypeQuantity, Doc: "Seats scheduled for the next term; empty when nothing is scheduled."},
 		{Name: "next_term", Type: TypeText, Doc: "Term scheduled after this one; empty when nothing is scheduled."},

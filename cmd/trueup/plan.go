@@ -82,9 +82,13 @@ func (a *app) applyCommand() *cobra.Command {
 			if !ok {
 				return usageError{fmt.Errorf("plan %s is for flow %q, which %s does not name any more", saved.Digest, saved.Flow, s.File)}
 			}
-			result, err := a.runFlow(c.Context(), s, flow, engine.Options{Trigger: state.TriggerManual, Apply: true, Digest: saved.Digest})
-			if errors.Is(err, engine.ErrMoved) {
+			result, err := a.runFlow(c.Context(), s, flow, engine.Options{Trigger: state.TriggerManual, Apply: true, Digest: saved.Digest, Undo: undoneBy(saved)})
+			switch {
+			case errors.Is(err, engine.ErrMoved):
 				a.sayDifference(saved, result.Plan)
+			case errors.Is(err, state.ErrNotApproved):
+				a.say("trueup: %s", err)
+				return errHeld
 			}
 			if err != nil {
 				return err

@@ -168,8 +168,7 @@ func (o *printer) plan(p Plan) {
 			o.item("%d: %s", r.N, r.Reason.Sentence())
 		}
 		if released, ok := Release(p); ok {
-			o.item("%s only by the flow's limits; together with the changes above, this is plan %s: trueup approve %[2]s releases it",
-				areHeld(len(released.Lifted)), released.Digest())
+			o.item("%s only by the flow's limits; to let through exactly this plan with them: trueup approve %s", areHeld(len(released.Lifted)), released.Digest())
 		}
 		for i, h := range p.Held {
 			if o.cut(i, len(p.Held), "--all shows them") {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trueup-sync/trueup/model"
@@ -20,9 +21,10 @@ type Reversal struct {
 	Ended  model.Day // last billed day; zero while it bills
 	CanEnd bool      // the system lets lines be ended
 
-	// Until is the last moment (UTC) at which the vendor takes the subscription back; zero when it does not say.
-	Until   time.Time
-	TermEnd model.Day // last day of the current term; zero when it is not known
+	// These are for subscriptions; they are empty where the vendor does not say.
+	Windows []string  // how many seats the vendor takes back until when, in words
+	Until   time.Time // last moment (UTC) at which it takes back the whole subscription
+	TermEnd model.Day // last day of the current term
 }
 
 // Reverse plans to put back what a run changed; today is the last billed day of lines that it had created. dones are in the order in
@@ -261,7 +263,10 @@ func (r *reverser) propose(back *putBack, c Change) {
 	r.plan.Changes = append(r.plan.Changes, c)
 	if lower {
 		until := "the vendor does not say until when; the refund windows are short"
-		if !back.Until.IsZero() {
+		switch {
+		case len(back.Windows) > 0:
+			until = strings.Join(back.Windows, ", ")
+		case !back.Until.IsZero():
 			until = "until " + back.Until.UTC().Format(time.RFC3339)
 		}
 		r.plan.Findings = append(r.plan.Findings, Finding{Key: ChangeID("refund window", r.plan.Undoes, c.ID), Kind: RefundWindow, Customer: c.Customer,

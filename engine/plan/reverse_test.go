@@ -126,6 +126,11 @@ func TestReverseSaysUntilWhenAndWhatItCosts(t *testing.T) {
 	t.Parallel()
 	open := wrote(plan.Vendor, plan.PSAChanged, 14, 17, 17, 17)
 	open.Pair.Reducible, open.Until, open.TermEnd = model.Int(3), time.Date(2031, 3, 21, 9, 15, 0, 0, time.UTC), model.NewDay(2032, 3, 4)
+	windows := open
+	windows.Windows = []string{"2 until 2031-03-15T09:15:00Z", "1 until 2031-03-21T09:15:00Z"}
+	if got := plan.Reverse("f", "run-1", today, []plan.Reversal{windows}).Findings[0].Detail; !strings.HasPrefix(got, "2 until 2031-03-15T09:15:00Z, 1 until 2031-03-21T09:15:00Z; ") {
+		t.Errorf("the windows are told as %q", got)
+	}
 	closed := open
 	closed.Pair.Reducible = model.Int(1)
 	back := plan.Reverse("f", "run-1", today, []plan.Reversal{open})
