@@ -56,3 +56,14 @@ func releasedBy(used []state.Decision) string {
 	}
 	return strings.Join(said, ", ")
 }
+
+// releaseOf is the digest that people would approve; "" when nothing can be released, or when changes of this run were applied meanwhile,
+// since the next plan, without them, has another one.
+func releaseOf(result Result) string {
+	o := result.Outcome
+	released, ok := plan.Release(result.Plan)
+	if !ok || o.Done+o.Failed+o.Unknown+o.Skipped > 0 {
+		return ""
+	}
+	return released.Digest()
+}

@@ -28,6 +28,10 @@ func braked(t *testing.T, mode engine.Mode) (o *office, sub, line connectors.Ref
 		t.Errorf("the brake says %q", detail)
 	}
 	release = plan.DocumentOf(result.Plan).Release
+	inbox, err := o.engine.Store.Findings(t.Context(), true, o.flow.Name)
+	if err != nil || len(inbox) != 1 || !strings.HasSuffix(inbox[0].Next, "trueup approve "+release) {
+		t.Errorf("the inbox says %+v, %v", inbox, err)
+	}
 	if release == "" || release == result.Digest {
 		t.Fatalf("the release is named %q, the plan %q", release, result.Digest)
 	}

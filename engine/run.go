@@ -208,9 +208,14 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 		findings = append(findings, state.Finding{Key: f.Key, Kind: string(f.Kind), Customer: f.Customer, Title: f.Title,
 			Detail: f.Detail, Next: f.Next, Money: f.Money.String()})
 	}
+	release := releaseOf(*result)
 	for _, h := range p.Held {
+		next := h.Next
+		if release != "" && h.Reason.Releasable() {
+			next += "; to release the plan as it is: trueup approve " + release
+		}
 		findings = append(findings, state.Finding{Key: "held-" + h.Change.ID + "-" + string(h.Reason), Kind: string(h.Reason), Customer: h.Change.Customer,
-			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: h.Next, Money: atStake(h.Change.Effect)})
+			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: next, Money: atStake(h.Change.Effect)})
 	}
 	for _, f := range result.Outcome.Failures {
 		findings = append(findings, state.Finding{Key: "failed-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
