@@ -65,7 +65,7 @@ type ReadHealth struct {
 	Until         time.Time // from then on the read is too old
 	Gaps          int       // parts that were not read the last time
 	Gap           string    // why the first was not
-	Partial       bool      // only parts are missing, and the rest is read on schedule
+	Partial       bool      // only parts are missing, like those of one customer; the rest was read
 }
 
 // FeedHealth is an account that tells what changed.
@@ -127,7 +127,7 @@ func (h Health) NotReady() []string {
 	}
 	switch {
 	case h.Failure != "":
-		reasons = append(reasons, "the state cannot be read: "+h.Failure)
+		reasons = append(reasons, "what trueup keeps cannot be read: "+h.Failure)
 	case h.Since.IsZero():
 	case h.Now.Sub(h.Looked) > 3*lookEvery:
 		reasons = append(reasons, "the state was not looked at since "+stamp(h.Looked))
@@ -142,7 +142,6 @@ func (h Health) NotReady() []string {
 	}
 	for _, r := range h.Reads {
 		switch {
-		case r.Partial:
 		case r.Complete.IsZero():
 			reasons = append(reasons, fmt.Sprintf("%s %s was never read completely%s", r.Account, r.Kind, r.why()))
 		case r.Old(h.Now):
@@ -352,14 +351,11 @@ func (d *Daemon) examineAccount(ctx context.Context, work Work, name string, dis
 			from = h.Since
 		}
 		r.Until = from.Add(sweptAnyway)
-		onSchedule := true
 		if scheduled {
 			// Two more of its times may pass, and an hour for the reading itself.
 			r.Until = discovery.schedule.next(discovery.schedule.next(from)).Add(time.Hour).UTC()
-			_, late := discovery.schedule.late(discovery.last)
-			onSchedule = discovery.errors == 0 && !h.Now.After(late)
 		}
-		r.Partial = onSchedule && r.Gaps > 0 && !slices.ContainsFunc(gaps, func(g connectors.Gap) bool { return g.Parent == "" })
+		r.Partial = r.Gaps > 0 && !slices.ContainsFunc(gaps, func(g connectors.Gap) bool { return g.Parent == "" })
 		h.Reads = append(h.Reads, r)
 	}
 	_, at, err := store.Cursor(ctx, name)
