@@ -97,7 +97,11 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = state.Open(ctx, cfg.State); err != nil {
+	s.store, err = state.Open(ctx, cfg.State)
+	switch {
+	case errors.Is(err, state.ErrNoFolder), errors.Is(err, state.ErrNotDatabase):
+		return nil, usageError{err} // what the configuration names is not there
+	case err != nil:
 		return nil, err
 	}
 	s.engine = &engine.Engine{Store: s.store, Accounts: accounts, Log: s.log, Now: time.Now, Location: cfg.Timezone}
@@ -152,9 +156,9 @@ func mappingSource(system, file string) (name string, source []byte, err error) 
 	return file, source, nil
 }
 
-// logger writes warnings and worse to standard error, or everything with --verbose.
+// logger writes errors to standard error, or everything with --verbose. What went less than well a command says itself, once.
 func (a *app) logger() *zap.Logger {
-	level := zapcore.WarnLevel
+	level := zapcore.ErrorLevel
 	if a.verbose {
 		level = zapcore.DebugLevel
 	}

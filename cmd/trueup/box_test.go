@@ -156,7 +156,7 @@ func cmdPair(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		d.used[sub.Line] = true
 		for name, value := range map[string]string{"SUB": sub.ID, "TENANT": sub.Tenant, "LINE": sub.Line, "COMPANY": sub.Company, "SEATS": strconv.Itoa(sub.Seats),
-			"MORE": strconv.Itoa(sub.Seats + 2), "LESS": strconv.Itoa(sub.Seats - 2), "MUCH": strconv.Itoa(sub.Seats + 60), "PRODUCT": sub.Name} {
+			"MORE": strconv.Itoa(sub.Seats + 2), "ONE": strconv.Itoa(sub.Seats + 1), "MUCH": strconv.Itoa(sub.Seats + 60), "PRODUCT": sub.Name} {
 			ts.Setenv(args[0]+"_"+name, value)
 		}
 		return

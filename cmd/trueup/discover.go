@@ -39,8 +39,12 @@ func (a *app) discoverCommand() *cobra.Command {
 				s.engine.Progress = p.tell
 				run, err := s.engine.Discover(c.Context(), name, state.TriggerManual)
 				p.done()
-				if err != nil {
+				switch {
+				case err != nil:
 					a.say("%s: %s", name, err)
+					failed = true
+				case run.State != state.RunCompleted:
+					a.say("%s: %s: %s", name, run.State, run.Reason)
 					failed = true
 				}
 				runs = append(runs, run)

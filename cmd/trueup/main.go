@@ -1,8 +1,8 @@
 // Command trueup keeps what an MSP pays for, what it bills and what it runs true to each other.
 //
 // Data goes to standard output, words for people go to standard error, and --json gives the same content as JSON. Nothing
-// is changed unless a command says so in its name (apply, run, links add). Exit codes: 0 in step or done, 1 failed, 2 bad
-// configuration or usage, 3 something is held for a person.
+// is changed unless a command says so in its name (apply, run, links add). Exit codes: 0 in step or done, 1 failed or done
+// in part, 2 bad configuration or usage, 3 something is held for a person.
 package main
 
 import (

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/internal/diag"
 	"github.com/trueup-sync/trueup/state"
@@ -52,7 +53,7 @@ person and why. Nothing is written to any system. The plan is saved under its di
 				if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
 					a.say("\nto do this: trueup apply %s", result.Digest)
 				}
-				return heldError(result)
+				return a.verdict(result)
 			})
 		},
 	}
@@ -158,20 +159,34 @@ func (a *app) withFlows(ctx context.Context, names []string, do func(context.Con
 	if err != nil {
 		return err
 	}
-	var held error
+	if len(flows) == 1 {
+		return do(ctx, s, flows[0])
+	}
+	var worst error
 	for _, flow := range flows {
 		err := do(ctx, s, flow)
-		if errors.Is(err, errHeld) {
-			held = err
-		} else if err != nil {
+		switch {
+		case ctx.Err() != nil:
 			return err
+		case errors.Is(err, errHeld):
+			worst = cmp.Or(worst, err)
+		case errors.Is(err, errSaid):
+			worst = err
+		case err != nil: // the other flows may be well
+			a.say("trueup: flow %s: %s", flow.Name, err)
+			worst = errSaid
 		}
 	}
-	return held
+	return worst
 }
 
-func heldError(result engine.Result) error {
-	if len(result.Plan.Held) > 0 {
+// verdict is how a run ends the program. What was not read or not done outweighs what is held.
+func (a *app) verdict(result engine.Result) error {
+	switch {
+	case result.Run.State == state.RunPartial:
+		a.say("partial: %s", result.Run.Reason)
+		return errSaid
+	case len(result.Plan.Held) > 0:
 		return errHeld
 	}
 	return nil
@@ -198,14 +213,29 @@ type failureJSON struct {
 	Label    string `json:"label"`
 	Class    string `json:"class"`
 	Error    string `json:"error"`
+	Tried    bool   `json:"tried"`
+}
+
+func order(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	}
+	return 1
 }
 
 func (a *app) showOutcome(result engine.Result) error {
 	o := result.Outcome
 	out := outcomeJSON{Run: result.Run.ID, Flow: result.Plan.Flow, State: string(result.Run.State), Reason: result.Run.Reason, Digest: result.Digest, Done: o.Done,
 		Failed: o.Failed, Unknown: o.Unknown, Skipped: o.Skipped, Held: len(result.Plan.Held), Failure: []failureJSON{}}
+	// What was tried comes first: it is why the rest was not.
+	slices.SortFunc(o.Failures, func(x, y apply.Failure) int {
+		return cmp.Or(order(x.Skipped, y.Skipped), cmp.Compare(x.Change.Customer, y.Change.Customer), cmp.Compare(x.Change.Label, y.Change.Label))
+	})
 	for _, f := range o.Failures {
-		out.Failure = append(out.Failure, failureJSON{f.Change.ID, f.Change.Customer, f.Change.Label, string(f.Class), f.Err.Error()})
+		out.Failure = append(out.Failure, failureJSON{f.Change.ID, f.Change.Customer, f.Change.Label, string(f.Class), f.Err.Error(), !f.Skipped})
 	}
 	err := a.show(out, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d done, %d failed, %d without a known outcome, %d not tried, %d held\n", out.State, out.Done, out.Failed, out.Unknown, out.Skipped, out.Held)
@@ -217,11 +247,8 @@ func (a *app) showOutcome(result engine.Result) error {
 			fmt.Fprintf(w, "  %s · %s: %s\n", f.Customer, f.Label, f.Error)
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case o.Failed+o.Unknown+o.Skipped > 0:
-		return errSaid
 	}
-	return heldError(result)
+	return a.verdict(result)
 }

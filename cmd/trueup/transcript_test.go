@@ -5,8 +5,10 @@
 //
 //	sandbox [-customers N] ...        start a sandbox; write trueup.yaml, flows/ and secrets/ for it
 //	exit CODE trueup ARG...           run it; it must end with that code and print no secret
-//	kill N PATTERN trueup ARG...      kill it (or: terminate) when that many lines of its log match; see exit for the rest
-//	daemon start NAME [ARG...]        run a daemon until it says that it works; daemon stop NAME, daemon kill NAME
+//	killed N PATTERN trueup ARG...    kill it when that many lines of its log match
+//	terminated CODE N PATTERN trueup ARG...   tell it to stop then; it must end with that code
+//	daemon start NAME [ARG...]        run a daemon and wait until it says that it works
+//	daemon await NAME PATTERN         wait until its log matches; then: daemon stop NAME or daemon kill NAME
 //	later                             let three minutes pass for what trueup.db says of living processes
 //	misbehave SIDE NAME [VALUE]       a system fails in this way, until: behave SIDE
 //	pair NAME                         choose another ordinary subscription and its line: $NAME_SUB $NAME_LINE $NAME_SEATS ...
@@ -71,7 +73,7 @@ func TestTranscripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox": cmdSandbox, "misbehave": cmdMisbehave, "behave": cmdBehave, "pair": cmdPair, "seats": cmdSeats, "edit": cmdEdit, "add": cmdAdd,
 			"mark": cmdMark, "lowered": cmdLowered, "writes": cmdWrites, "billed": cmdBilled, "in-step": cmdInStep,
-			"exit": cmdExit, "kill": cmdKill, "terminate": cmdTerminate, "daemon": cmdDaemon, "later": cmdLater,
+			"exit": cmdExit, "killed": cmdKilled, "terminated": cmdTerminated, "daemon": cmdDaemon, "later": cmdLater,
 			"replace": cmdReplace, "get": cmdGet, "json": cmdJSON, "shape": cmdShape, "secretless": cmdSecretless,
 		},
 	})
@@ -124,22 +126,27 @@ func cmdExit(ts *testscript.TestScript, neg bool, args []string) {
 // process is a trueup in the background whose standard error is read line by line.
 type process struct {
 	*exec.Cmd
-	stdout, stderr bytes.Buffer
-	read           sync.WaitGroup
-	ended          bool
+	stdout bytes.Buffer
+	ended  bool
+
+	mu     sync.Mutex
+	more   *sync.Cond // a line was read, or there are no more
+	stderr strings.Builder
+	done   bool
 }
 
 // start runs trueup and calls line with each line of standard error.
 func start(ts *testscript.TestScript, args []string, line func(*process, string)) *process {
 	path, err := exec.LookPath(args[0])
 	ts.Check(err)
-	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:noctx // it is killed below
+	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:noctx,gosec // it is killed below; the arguments are a transcript's
+	p.more = sync.NewCond(&p.mu)
 	p.Dir, p.Stdout = ts.MkAbs("."), &p.stdout
 	p.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
-	for name := range deskOf(ts).secrets() {
+	for name := range sandboxOf(ts).Connection().Env {
 		p.Env = append(p.Env, name+"="+ts.Getenv(name))
 	}
-	errors, err := p.StderrPipe()
+	stderr, err := p.StderrPipe()
 	ts.Check(err)
 	ts.Check(p.Start())
 	ts.Defer(func() {
@@ -148,18 +155,42 @@ func start(ts *testscript.TestScript, args []string, line func(*process, string)
 			p.wait()
 		}
 	})
-	p.read.Go(func() {
-		for lines := bufio.NewScanner(errors); lines.Scan(); {
+	go func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			p.mu.Lock()
 			p.stderr.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
 			line(p, lines.Text())
+			p.more.Broadcast()
 		}
-	})
+		p.mu.Lock()
+		p.done = true
+		p.mu.Unlock()
+		p.more.Broadcast()
+	}()
 	return p
+}
+
+// await waits until standard error matches; false when it ended and never did.
+func (p *process) await(pattern *regexp.Regexp) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !pattern.MatchString(p.stderr.String()) {
+		if p.done {
+			return false
+		}
+		p.more.Wait()
+	}
+	return true
 }
 
 // wait ends with the exit code; -1 for a process that was killed.
 func (p *process) wait() int {
-	p.read.Wait()
+	p.mu.Lock()
+	for !p.done {
+		p.more.Wait()
+	}
+	p.mu.Unlock()
 	_ = p.Wait() // the exit code tells
 	p.ended = true
 	return p.ProcessState.ExitCode()
@@ -173,23 +204,23 @@ func (p *process) tell(ts *testscript.TestScript) {
 	checkSecrets(ts, "standard error", p.stderr.String())
 }
 
-func cmdKill(ts *testscript.TestScript, neg bool, args []string) {
+func cmdKilled(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNot(ts, neg)
 	if code := signalAfter(ts, os.Kill, args); code != -1 {
 		ts.Fatalf("it ended by itself with %d before it could be killed", code)
 	}
 }
 
-func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
+func cmdTerminated(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNot(ts, neg)
-	need(ts, args, 1, "terminate CODE N PATTERN trueup ARG...")
+	need(ts, args, 1, "terminated CODE N PATTERN trueup ARG...")
 	if code := signalAfter(ts, syscall.SIGTERM, args[1:]); strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d instead of %s", code, args[0])
 	}
 }
 
 func signalAfter(ts *testscript.TestScript, s os.Signal, args []string) int {
-	need(ts, args, 3, "kill N PATTERN trueup ARG...")
+	need(ts, args, 3, "killed N PATTERN trueup ARG...")
 	left, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	pattern := regexp.MustCompile(args[1])
@@ -210,34 +241,26 @@ func signalAfter(ts *testscript.TestScript, s os.Signal, args []string) int {
 
 func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNot(ts, neg)
-	need(ts, args, 2, "daemon start|stop|kill NAME [ARG...]")
+	need(ts, args, 2, "daemon start|await|stop|kill NAME [ARG...]")
 	d := deskOf(ts)
-	name := args[1]
-	if args[0] == "start" {
-		ready := make(chan struct{})
-		var once sync.Once
-		p := start(ts, append([]string{"trueup", "run"}, args[2:]...), func(_ *process, line string) {
-			if strings.HasPrefix(line, "trueup runs ") {
-				once.Do(func() { close(ready) })
-			}
-		})
-		ended := make(chan struct{})
-		go func() { p.read.Wait(); close(ended) }()
-		select {
-		case <-ready:
-		case <-ended:
-			ts.Fatalf("the daemon ended with %d: %s", p.wait(), p.stderr.String())
-		}
-		d.daemons[name] = p
-		return
+	what, name := args[0], args[1]
+	if what == "start" {
+		d.daemons[name] = start(ts, append([]string{"trueup", "run"}, args[2:]...), func(*process, string) {})
+		what, args = "await", []string{what, name, "(?m)^trueup runs "}
 	}
 	p := d.daemons[name]
 	if p == nil {
 		ts.Fatalf("no daemon %q was started", name)
 	}
+	if what == "await" {
+		if !p.await(regexp.MustCompile(args[2])) {
+			ts.Fatalf("the daemon ended with %d and never said %s: %s", p.wait(), args[2], p.stderr.String())
+		}
+		return
+	}
 	delete(d.daemons, name)
 	want, s := 0, os.Signal(syscall.SIGTERM)
-	if args[0] == "kill" {
+	if what == "kill" {
 		want, s = -1, os.Kill
 	}
 	ts.Check(p.Process.Signal(s))
