@@ -180,6 +180,7 @@ func (e *Engine) planUndo(ctx context.Context, w *world, u *undoing) (plan.Plan,
 			target = r.Pair.Ref.Vendor
 		}
 		r.Found = r.Found && target.ID == d.Target.ID
+		r.Gone = u.gone[flightKey(d.Account, d.Target.Parent, d.Target.ID)]
 		dones = append(dones, r)
 	}
 	p := plan.Reverse(w.flow.Name, u.run, w.today, dones)

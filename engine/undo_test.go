@@ -143,6 +143,38 @@ func TestUndoOfCreations(t *testing.T) {
 	}
 }
 
+func TestUndoOfALineThatIsGone(t *testing.T) {
+	t.Parallel()
+	o, _ := kea(t)
+	first := o.sync()
+	if err := o.psa.Remove(o.onlyLine()); err != nil {
+		t.Fatal(err)
+	}
+	looked := o.undo(first.Run)
+	if !looked.Plan.Empty() || reasons(looked.Plan) != "[found not_undone found not_undone]" {
+		t.Errorf("nothing is left of the line, want only contract and product:\n%s", text(looked.Plan))
+	}
+}
+
+// A record that cannot be read again is not lowered.
+func TestUndoLowersNothingThatItCannotRead(t *testing.T) {
+	t.Parallel()
+	o, sub, line := linked(t)
+	o.edit(o.psa, line, "quantity", model.Int(17))
+	raised := o.sync()
+	o.edit(o.vendor, sub, "refundableQuantity.totalQuantity", model.Int(3))
+	o.planned()
+	o.misbehave(o.vendor, memory.Transient, "")
+	writes := o.writes()
+	result, err := o.run(engine.Options{Undo: raised.Run.ID, Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := reasons(result.Plan); !strings.Contains(got, "held incomplete_read") || !result.Plan.Empty() || result.Run.State != state.RunPartial || o.writes() != writes {
+		t.Errorf("got %s, run %s:\n%s", got, result.Run.State, text(result.Plan))
+	}
+}
+
 func TestUndoOfAnEnding(t *testing.T) {
 	t.Parallel()
 	o, sub, _ := linked(t)

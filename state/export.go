@@ -182,8 +182,8 @@ func (v *verifier) next() ([]byte, error) {
 	return text, nil
 }
 
-// read decodes a line, which must be written exactly as an export writes it.
-func read[T any](text []byte) (v T, ok bool) {
+// decodeLine decodes a line, which must be written exactly as an export writes it.
+func decodeLine[T any](text []byte) (v T, ok bool) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if decoder.Decode(&v) != nil {
@@ -199,7 +199,7 @@ func (v *verifier) all() error {
 	if err != nil {
 		return err
 	}
-	header, ok := read[ExportHeader](text)
+	header, ok := decodeLine[ExportHeader](text)
 	switch {
 	case header.Version > exportVersion:
 		return fmt.Errorf("the export is of version %d and this trueup reads version %d; use a newer trueup", header.Version, exportVersion)
@@ -215,10 +215,10 @@ func (v *verifier) all() error {
 		if len(text) == 0 {
 			return v.broken("the file ends after entry %d without its last line; it was cut off", v.export.Head.Seq)
 		}
-		if footer, ok := read[exportFooter](text); ok {
+		if footer, ok := decodeLine[exportFooter](text); ok {
 			return v.end(footer, hex.EncodeToString(sum.Sum(nil)))
 		}
-		row, ok := read[exportEntry](text)
+		row, ok := decodeLine[exportEntry](text)
 		if !ok {
 			return v.broken("entry %d should be here, and the line is not as an export writes it", v.export.Head.Seq+1)
 		}

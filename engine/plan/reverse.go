@@ -16,6 +16,7 @@ type Reversal struct {
 	Wrote model.Fields // what the written side held after it, as read back
 	Pair  Pair         // as it stands now; its memory is not looked at
 	Found bool         // the records of the pair are still there and linked
+	Gone  bool         // the written record was looked for and is not there any more
 
 	// These are for lines.
 	Ended  model.Day // last billed day; zero while it bills
@@ -90,8 +91,11 @@ func (r *reverser) create(done Reversal) {
 	case c.Target.Kind != model.KindLine:
 		r.cannot(c, fmt.Sprintf("the %s was created in %s, and nothing is deleted from here", c.Target.Kind, c.Account), "make it inactive by hand if nothing needs it")
 		return
-	case !done.Found, !done.Ended.IsZero() && done.Ended.Cmp(r.today) <= 0:
+	case done.Gone, done.Found && !done.Ended.IsZero() && done.Ended.Cmp(r.today) <= 0:
 		r.plan.Counts.InStep++ // it is gone, or bills no more
+		return
+	case !done.Found:
+		r.cannot(c, fmt.Sprintf("line %s is not linked with a subscription any more", c.Target.ID), "end it by hand if it still bills")
 		return
 	}
 	end := newChange(r.plan.Flow, done.Pair, PSA)
