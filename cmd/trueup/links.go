@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/internal/daemon"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
 )
@@ -131,9 +132,16 @@ func (a *app) inboxCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			inbox := []findingJSON{}
+			var boxes []string
+			if len(names) == 0 {
+				boxes = append(boxes, daemon.Inbox)
+			}
 			for _, flow := range flows {
-				findings, err := s.store.Findings(c.Context(), true, flow.Name)
+				boxes = append(boxes, flow.Name)
+			}
+			inbox := []findingJSON{}
+			for _, box := range boxes {
+				findings, err := s.store.Findings(c.Context(), true, box)
 				if err != nil {
 					return err
 				}

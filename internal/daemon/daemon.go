@@ -23,6 +23,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,6 +51,7 @@ type Daemon struct {
 	Replaced func(flows, discoveries int, err error) // called after each of Changes
 
 	running sync.WaitGroup
+	stale   atomic.Bool // a run ended since the health was looked at
 
 	mu     sync.Mutex // guards the rest
 	work   Work
@@ -69,7 +71,7 @@ type Work struct {
 
 const (
 	defaultTick = 10 * time.Second // well under the life of a lease
-	lookEvery   = time.Minute      // how often the health is looked at
+	lookEvery   = time.Minute      // how often the health is looked at, besides after runs
 )
 
 // Run works until ctx ends, then waits for what is in flight. It fails at once when another daemon holds the store, and when
@@ -130,7 +132,7 @@ func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
 			if err := d.renew(ctx, l); err != nil {
 				return err
 			}
-			if time.Since(looked) >= lookEvery {
+			if time.Since(looked) >= lookEvery || d.stale.Swap(false) {
 				looked = turned
 				d.look(ctx)
 			}
@@ -379,6 +381,7 @@ func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) {
 	run, err := j.run(ctx, trigger)
 	if ctx.Err() == nil {
 		d.note(j.jobKey, run, err)
+		d.stale.Store(true)
 	}
 	if d.Finished != nil {
 		d.Finished(run, err)
