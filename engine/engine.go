@@ -27,6 +27,7 @@ import (
 // Engine is what a run needs besides its flow.
 type Engine struct {
 	Store    *state.Store
+	Journal  apply.Store // where writes are kept on their way; nil for Store
 	Accounts map[string]*apply.Account
 	Log      *zap.Logger
 	Now      func() time.Time
@@ -170,7 +171,11 @@ func (e *Engine) apply(ctx context.Context, run *activeRun, flow Flow, result Re
 }
 
 func (e *Engine) applier(run *activeRun, flow Flow, digest string) *apply.Applier {
-	return &apply.Applier{Store: e.Store, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers()}
+	var journal apply.Store = e.Store
+	if e.Journal != nil {
+		journal = e.Journal
+	}
+	return &apply.Applier{Store: journal, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers()}
 }
 
 // workers is how many calls are made at once, at most; the connectors keep their own, lower, limits.

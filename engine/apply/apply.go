@@ -28,9 +28,20 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
+// Store is what an applier keeps and looks up; *state.Store is one. Every write to the store on the way of a change to its system goes
+// through it, so that a test can let the process die at any of them.
+type Store interface {
+	Append(ctx context.Context, entries ...state.Entry) error
+	Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error
+	OpenIntents(ctx context.Context, flow string) ([]state.Entry, error)
+	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
+	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
+	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
+}
+
 // Applier writes the changes of one run.
 type Applier struct {
-	Store    *state.Store
+	Store    Store
 	Accounts map[string]*Account
 	Log      *zap.Logger
 	Flow     string
