@@ -1,4 +1,4 @@
-// Package web tells over HTTP how the daemon is. It is read-only and asks nobody to sign in, so it listens on the loopback
+// Package web serves over HTTP how the daemon is. It is read-only and asks nobody to sign in, so it listens on the loopback
 // unless trueup.yaml says otherwise; what it shows are names of accounts, flows and kinds, counts, times and the reasons of
 // failures, never a secret and no customer's data.
 //

@@ -34,6 +34,7 @@ func Reference(repository fs.FS, program *cobra.Command) ([]Page, error) {
 		{"mapping.md", mappingFiles(src)},
 		{"model.md", nouns(src)},
 		{"reasons.md", reasons(src)},
+		{"metrics.md", metrics(src)},
 		{"cli.md", commandLine(src, program)},
 	}
 	for _, s := range all.Systems {
@@ -59,6 +60,7 @@ func index() string {
 		{"[mapping.md](mapping.md)", "mapping files and their tests, converters, functions"},
 		{"[model.md](model.md)", "the nouns and their fields"},
 		{"[reasons.md](reasons.md)", "why something is written, held or reported; run states; classes of failures"},
+		{"[metrics.md](metrics.md)", "what the daemon serves over HTTP: health, readiness, metrics"},
 	}
 	for _, s := range all.Systems {
 		d := s.Descriptor

@@ -12,6 +12,7 @@ import (
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/web"
 )
 
 // yamlExample marks YAML that shows a form and cannot be used as it stands.
@@ -125,6 +126,17 @@ var (
 	exitList = regexp.MustCompile(`(?s)Exit codes: (.*?)\.`)
 	exitCode = regexp.MustCompile(`^(\d+) (.+)$`)
 )
+
+func metrics(src *source) string {
+	var b strings.Builder
+	b.WriteString("# Health and metrics\n\n" + markdown(src.packageComment("web", "The daemon"), "") + "## Metrics\n\n")
+	var rows [][]string
+	for _, m := range web.Table {
+		rows = append(rows, []string{code(m.Name), m.Type, codes(m.Labels), m.Help})
+	}
+	table(&b, []string{"metric", "type", "labels", "meaning"}, rows)
+	return b.String()
+}
 
 // exits reads the exit codes from the sentence in the program's comment, and holds it against the constants.
 func exits(src *source, manual string) [][]string {
