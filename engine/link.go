@@ -113,10 +113,8 @@ func (e *Engine) linkCustomers(ctx context.Context, w *world) ([]*group, []plan.
 // label is a customer's name, with its id where two share the name.
 func (w *world) label(psaID string) string {
 	name := w.psaByID[psaID].Text("name")
-	for _, other := range w.psaCustomers {
-		if other.ID != psaID && other.Text("name") == name {
-			return fmt.Sprintf("%s (%s)", name, psaID)
-		}
+	if w.psaNames[name] > 1 {
+		return fmt.Sprintf("%s (%s)", name, psaID)
 	}
 	return name
 }

@@ -38,6 +38,7 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bo
 		if err := e.planGroup(ctx, w, g, shared); err != nil {
 			return total, err
 		}
+		g.subs, g.lines = nil, nil // only what is to be done is kept
 		if remember && len(total.Remember) >= batch {
 			if err := e.remember(ctx, run, w, &total); err != nil {
 				return total, err

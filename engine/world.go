@@ -22,6 +22,7 @@ type world struct {
 	vendorCustomers []model.Record // sorted by id
 	psaCustomers    []model.Record
 	psaByID         map[string]model.Record
+	psaNames        map[string]int            // how many PSA customers share a name
 	vendorProducts  map[string]model.Record   // by product key
 	psaProducts     map[string][]model.Record // by product key
 	psaProductByID  map[string]model.Record
@@ -38,7 +39,7 @@ type world struct {
 
 // translate reads both sides' stored records into the model.
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
-	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, today: e.today(), psaByID: map[string]model.Record{},
+	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
 		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
 	for _, load := range []struct {
@@ -50,6 +51,7 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		{w.psa, model.KindCustomer, func(r model.Record, _ state.Stored) {
 			w.psaCustomers = append(w.psaCustomers, r)
 			w.psaByID[r.ID] = r
+			w.psaNames[r.Text("name")]++
 		}},
 		{w.vendor, model.KindProduct, func(r model.Record, _ state.Stored) { w.vendorProducts[r.Text("key")] = r }},
 		{w.psa, model.KindProduct, func(r model.Record, _ state.Stored) {
