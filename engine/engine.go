@@ -115,8 +115,17 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		}
 		return e.tell(ctx, run, flow, &result)
 	}()
+	err = whyStopped(ctx, err)
 	result.Run = run.finish(err, result)
 	return result, err
+}
+
+// whyStopped says who told a run to stop, where the error only says that it was.
+func whyStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // mayApply refuses a plan that nobody reviewed, unless the flow writes on its own.

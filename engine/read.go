@@ -61,7 +61,7 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 		return run.Run, err
 	}
 	r := &reading{Account: account}
-	err = e.sweep(ctx, run, r, account.MappedKinds())
+	err = whyStopped(ctx, e.sweep(ctx, run, r, account.MappedKinds()))
 	run.missed(r)
 	return run.finish(err, Result{}), err
 }
