@@ -25,7 +25,8 @@ import (
 // desk is what a transcript has at hand besides its files.
 type desk struct {
 	box     *sandbox.Sandbox
-	daemons map[string]*process
+	running map[string]*process
+	unlock  func()
 	used    map[string]bool // lines that pair gave away
 	before  seatCount       // at the last mark
 	writes  map[string]int  // by side, at the last mark

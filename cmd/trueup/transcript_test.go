@@ -7,8 +7,10 @@
 //	exit CODE trueup ARG...           run it; it must end with that code and print no secret
 //	killed N PATTERN trueup ARG...    kill it when that many lines of its log match
 //	terminated CODE N PATTERN trueup ARG...   tell it to stop then; it must end with that code
-//	daemon start NAME [ARG...]        run a daemon and wait until it says that it works
-//	daemon await NAME PATTERN         wait until its log matches; then: daemon stop NAME or daemon kill NAME
+//	start NAME PATTERN trueup ARG...  run it beside the transcript, and wait until its standard error matches
+//	await NAME PATTERN                wait until it matches
+//	end NAME CODE [SIGNAL]            send it TERM, INT or KILL, or nothing; it must end with that code, -1 for killed
+//	lock, unlock                      another program holds trueup.db for itself
 //	later                             let three minutes pass for what trueup.db says of living processes
 //	misbehave SIDE NAME [VALUE]       a system fails in this way, until: behave SIDE
 //	pair NAME                         choose another ordinary subscription and its line: $NAME_SUB $NAME_LINE $NAME_SEATS ...
@@ -27,6 +29,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -67,13 +70,13 @@ func TestTranscripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_TRANSCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // each of many processes would wait a second
-			e.Values[deskKey{}] = &desk{daemons: map[string]*process{}, used: map[string]bool{}}
+			e.Values[deskKey{}] = &desk{running: map[string]*process{}, used: map[string]bool{}}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox": cmdSandbox, "misbehave": cmdMisbehave, "behave": cmdBehave, "pair": cmdPair, "seats": cmdSeats, "edit": cmdEdit, "add": cmdAdd,
 			"mark": cmdMark, "lowered": cmdLowered, "writes": cmdWrites, "billed": cmdBilled, "in-step": cmdInStep,
-			"exit": cmdExit, "killed": cmdKilled, "terminated": cmdTerminated, "daemon": cmdDaemon, "later": cmdLater,
+			"exit": cmdExit, "killed": cmdKilled, "terminated": cmdTerminated, "start": cmdStart, "await": cmdAwait, "end": cmdEnd, "later": cmdLater, "lock": cmdLock, "unlock": cmdUnlock,
 			"replace": cmdReplace, "get": cmdGet, "json": cmdJSON, "shape": cmdShape, "secretless": cmdSecretless,
 		},
 	})
@@ -143,8 +146,10 @@ func start(ts *testscript.TestScript, args []string, line func(*process, string)
 	p.more = sync.NewCond(&p.mu)
 	p.Dir, p.Stdout = ts.MkAbs("."), &p.stdout
 	p.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
-	for name := range sandboxOf(ts).Connection().Env {
-		p.Env = append(p.Env, name+"="+ts.Getenv(name))
+	if box := deskOf(ts).box; box != nil {
+		for name := range box.Connection().Env {
+			p.Env = append(p.Env, name+"="+ts.Getenv(name))
+		}
 	}
 	stderr, err := p.StderrPipe()
 	ts.Check(err)
@@ -239,35 +244,44 @@ func signalAfter(ts *testscript.TestScript, s os.Signal, args []string) int {
 	return code
 }
 
-func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNot(ts, neg)
-	need(ts, args, 2, "daemon start|await|stop|kill NAME [ARG...]")
-	d := deskOf(ts)
-	what, name := args[0], args[1]
-	if what == "start" {
-		d.daemons[name] = start(ts, append([]string{"trueup", "run"}, args[2:]...), func(*process, string) {})
-		what, args = "await", []string{what, name, "(?m)^trueup runs "}
-	}
-	p := d.daemons[name]
+	need(ts, args, 3, "start NAME PATTERN trueup ARG...")
+	deskOf(ts).running[args[0]] = start(ts, args[2:], func(*process, string) {})
+	cmdAwait(ts, false, args[:2])
+}
+
+// named is a process that was started and has not been ended.
+func named(ts *testscript.TestScript, name string) *process {
+	p := deskOf(ts).running[name]
 	if p == nil {
-		ts.Fatalf("no daemon %q was started", name)
+		ts.Fatalf("%q was not started", name)
 	}
-	if what == "await" {
-		if !p.await(regexp.MustCompile(args[2])) {
-			ts.Fatalf("the daemon ended with %d and never said %s: %s", p.wait(), args[2], p.stderr.String())
-		}
-		return
+	return p
+}
+
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNot(ts, neg)
+	need(ts, args, 2, "await NAME PATTERN")
+	if p := named(ts, args[0]); !p.await(regexp.MustCompile("(?m)" + args[1])) {
+		ts.Fatalf("%s ended with %d and never said %s: %s", args[0], p.wait(), args[1], p.stderr.String())
 	}
-	delete(d.daemons, name)
-	want, s := 0, os.Signal(syscall.SIGTERM)
-	if what == "kill" {
-		want, s = -1, os.Kill
+}
+
+var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}
+
+func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNot(ts, neg)
+	need(ts, args, 2, "end NAME CODE [SIGNAL]")
+	p := named(ts, args[0])
+	if len(args) > 2 {
+		ts.Check(p.Process.Signal(signals[args[2]]))
 	}
-	ts.Check(p.Process.Signal(s))
 	code := p.wait()
+	delete(deskOf(ts).running, args[0])
 	p.tell(ts)
-	if code != want {
-		ts.Fatalf("the daemon ended with %d instead of %d", code, want)
+	if strconv.Itoa(code) != args[1] {
+		ts.Fatalf("it ended with %d instead of %s", code, args[1])
 	}
 }
 
@@ -282,6 +296,22 @@ func cmdLater(ts *testscript.TestScript, neg bool, _ []string) {
 		_, err := db.Exec(change, then) //nolint:noctx // a local file
 		ts.Check(err)
 	}
+}
+
+func cmdLock(ts *testscript.TestScript, neg bool, _ []string) {
+	refuseNot(ts, neg)
+	db, err := sql.Open("sqlite", ts.MkAbs("trueup.db")+"?_txlock=exclusive")
+	ts.Check(err)
+	tx, err := db.BeginTx(context.Background(), nil)
+	ts.Check(err)
+	unlock := func() { _ = errors.Join(tx.Rollback(), db.Close()) }
+	deskOf(ts).unlock = unlock
+	ts.Defer(unlock) // the second time it does nothing
+}
+
+func cmdUnlock(ts *testscript.TestScript, neg bool, _ []string) {
+	refuseNot(ts, neg)
+	deskOf(ts).unlock()
 }
 
 func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {

@@ -65,14 +65,7 @@ the same guards and the same journal as every other.`,
 			if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
 				a.say("\nto do this: trueup apply %s", result.Digest)
 			}
-			switch {
-			case result.Run.State == state.RunPartial:
-				a.say("partial: %s", result.Run.Reason)
-				return errSaid
-			case len(result.Plan.Held) > 0:
-				return errHeld
-			}
-			return nil
+			return a.verdict(result)
 		},
 	}
 	c.Flags().StringVar(&format, "format", string(plan.FormatText), "text, json or markdown")
