@@ -314,7 +314,7 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 	entry.Class = connectors.ClassOf(err)
 	switch {
 	case err == nil:
-		if err := a.done(ctx, account, c, entry, rec); err != nil {
+		if err := a.done(ctx, account, c, entry, rec, false); err != nil {
 			return err
 		}
 		a.answered(c, nil)
@@ -335,8 +335,9 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 	return a.Store.Append(ctx, entry)
 }
 
-// done commits outcome, link and memory in one transaction, and keeps the record as it now stands.
-func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, entry state.Entry, rec connectors.Record) error {
+// done commits outcome, link and memory in one transaction, and keeps the record as it now stands. It was found late when it was looked for
+// some time after the write.
+func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, entry state.Entry, rec connectors.Record, late bool) error {
 	if _, err := a.Store.UpsertRecords(ctx, account.Name, []connectors.Record{rec}, a.Run); err != nil {
 		return err
 	}
@@ -351,7 +352,7 @@ func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, ent
 	}
 	a.created[c.ID] = rec.ID
 	a.mu.Unlock()
-	links, snapshots, err := a.memory(ctx, account, c, rec)
+	links, snapshots, err := a.memory(ctx, account, c, rec, late)
 	if err != nil {
 		return err
 	}
@@ -359,8 +360,9 @@ func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, ent
 }
 
 // memory is the link a change settles, and both sides of it as they are now: the written side as it was read back, the other
-// as it was when the change was planned. Fields the change did not touch keep what was remembered of them.
-func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, rec connectors.Record) ([]state.Link, []state.Snapshot, error) {
+// as it was when the change was planned. Fields the change did not touch keep what was remembered of them. A value that is found late, and
+// is not what the system makes of what was sent, was typed since: what was sent is remembered, so that the next plan sees an edit.
+func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, rec connectors.Record, late bool) ([]state.Link, []state.Snapshot, error) {
 	if c.Pair.Kind == "" {
 		return nil, nil, nil // a product or a contract: found by its key, not by a link
 	}
@@ -384,9 +386,14 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 	read, accepted, problems := account.Mapping.ToModel(c.Target.Kind, rec)
 	if accepted {
 		for _, f := range c.Fields {
-			if v := read.Fields[f.Field]; v.Known() {
-				written[f.Field], other[f.Field] = v, f.To
+			v := read.Fields[f.Field]
+			if !v.Known() {
+				continue
 			}
+			if sent := account.Canonical(c.Target.Kind, f.Field, f.To); late && v != f.To {
+				v = sent
+			}
+			written[f.Field], other[f.Field] = v, f.To
 		}
 	}
 	for _, p := range problems {

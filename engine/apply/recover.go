@@ -65,7 +65,7 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	entry.Note = note
 	switch seen {
 	case happened:
-		return a.done(ctx, account, c, entry, rec)
+		return a.done(ctx, account, c, entry, rec, true)
 	case notThere, movedOnto:
 		entry.State = state.JournalAbandoned
 		return a.Store.Append(ctx, entry)

@@ -1,0 +1,31 @@
+package soak
+
+import (
+	"testing"
+
+	"github.com/trueup-sync/trueup/connectors/memory"
+)
+
+// Histories that broke a promise once, as small as they became, and those that somebody thought of.
+func TestKeptHistories(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"a line whose creation was not answered is edited before it is found", []step{
+			{op: order, n: 1}, {op: misbehave, side: 1, fault: memory.ErrorAfterCommit, value: "1"}, {op: run}, {op: bill, at: 2}}},
+		{"killed before a line's creation is settled, and it is edited", []step{
+			{op: order, n: 1}, {op: dieBefore, n: 2}, {op: bill, at: 2}, {op: run}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, rounds := range []bool{false, true} {
+				h := history{rounds: rounds, steps: c.steps}
+				if _, err := live(h); err != nil {
+					t.Errorf("%v\n%s", err, h)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,301 @@
+package soak
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/connectors/memory"
+	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+	"github.com/trueup-sync/trueup/state"
+)
+
+// figures are what histories came to.
+type figures struct {
+	deaths, faults int
+	edits          int // of seats, by people
+	opposed        int // of those, met by one on the other side
+	reported       int // subscriptions whose two sides differ in the end, each held or reported
+	intents        int // written in the journal
+	effects        int // that intents had
+	perIntent      int // the most that one had
+	lost           int // edits that nobody opposed, neither on both sides nor reported
+	runs           int // that it took to settle, at most
+}
+
+func (f *figures) add(g figures) {
+	f.deaths, f.faults, f.edits, f.opposed, f.reported = f.deaths+g.deaths, f.faults+g.faults, f.edits+g.edits, f.opposed+g.opposed, f.reported+g.reported
+	f.intents, f.effects, f.lost = f.intents+g.intents, f.effects+g.effects, f.lost+g.lost
+	f.perIntent, f.runs = max(f.perIntent, g.perIntent), max(f.runs, g.runs)
+}
+
+// typed are the numbers of seats that people typed for one subscription since its two sides were last equal; "" for none.
+type typed struct{ vendor, psa string }
+
+// oracle watches both systems and knows what people did to them.
+type oracle struct {
+	figures
+	vendorWorld, psaWorld *memory.World
+	open                  map[string]typed           // by subscription
+	ever                  map[string]map[string]bool // by subscription: all numbers of seats that people typed
+	paid                  map[string]model.Value     // by line: the price that a person typed
+	deleted, vanished     map[string]bool            // subscriptions
+	endedByUser           map[string]bool            // lines
+	missed                bool                       // the feed lost something
+	last                  engine.Result
+	lastErr               error
+}
+
+func newOracle(vendor, psa *memory.World) *oracle {
+	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
+		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}}
+}
+
+func (o *oracle) total() int { return o.vendorWorld.TotalEffects() + o.psaWorld.TotalEffects() }
+
+// billed is the subscription that a line bills.
+func billed(line connectors.Record) string {
+	return line.Fields["custom.Vendor Subscription Id"].String()
+}
+
+func ended(line connectors.Record) bool { return !line.Fields["cancelledDate"].Blank() }
+
+// lines are the lines that are not ended.
+func (o *oracle) lines() []connectors.Ref {
+	var refs []connectors.Ref
+	for _, rec := range o.psaWorld.Records("addition") {
+		if !ended(rec) {
+			refs = append(refs, connectors.Ref{Kind: rec.Kind, ID: rec.ID, Parent: rec.Parent})
+		}
+	}
+	return refs
+}
+
+// types notes that a person typed a number of seats on one side.
+func (o *oracle) types(sub string, onPSA bool, seats string) {
+	if o.ever[sub] == nil {
+		o.ever[sub] = map[string]bool{}
+	}
+	o.ever[sub][seats] = true
+	o.edits++
+	t := o.open[sub]
+	if onPSA {
+		t.psa = seats
+	} else {
+		t.vendor = seats
+	}
+	if t.vendor != "" && t.psa != "" {
+		o.opposed++
+	}
+	o.open[sub] = t
+}
+
+// sides are the seats of a subscription at the vendor and on its line; ok is false unless both are there and neither is over.
+func (o *oracle) sides(id string) (vendor, psa string, ok bool) {
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		if sub.ID == id && !o.deleted[id] {
+			vendor = sub.Fields["quantity"].String()
+		}
+	}
+	for _, line := range o.psaWorld.Records("addition") {
+		if billed(line) == id && !ended(line) {
+			psa = line.Fields["quantity"].String()
+		}
+	}
+	return vendor, psa, vendor != "" && psa != ""
+}
+
+// settled closes what was typed when both sides are equal, and says what was lost.
+func (o *oracle) settled(id string) error {
+	vendor, psa, ok := o.sides(id)
+	if !ok || vendor != psa {
+		return nil
+	}
+	t := o.open[id]
+	delete(o.open, id)
+	switch {
+	case t.vendor != "" && t.psa != "":
+		return fmt.Errorf("subscription %s: people typed %s at the vendor and %s in the PSA, and both became %s without being asked", id, t.vendor, t.psa, vendor)
+	case t.vendor != "" && t.vendor != vendor || t.psa != "" && t.psa != vendor:
+		o.lost++
+		return fmt.Errorf("subscription %s: an edit that nobody opposed was lost: typed vendor %q, PSA %q, and both are %s", id, t.vendor, t.psa, vendor)
+	}
+	return nil
+}
+
+// look checks what must hold after every run, however it ended.
+func (o *oracle) look() error {
+	seen := map[string]string{}
+	for _, check := range []struct {
+		kind, what string
+		key        func(connectors.Record) string
+	}{
+		{"addition", "subscription", billed},
+		{"company", "customer", func(r connectors.Record) string { return r.Fields["custom.Vendor Tenant Ids"].String() }},
+		{"agreement", "company", func(r connectors.Record) string { return r.Fields["company"].String() }},
+		{"catalogItem", "product", func(r connectors.Record) string { return r.Fields["manufacturerPartNumber"].String() }},
+	} {
+		for _, rec := range o.psaWorld.Records(check.kind) {
+			key := check.kind + " " + check.key(rec)
+			if other := seen[key]; other != "" && check.key(rec) != "" {
+				return fmt.Errorf("%s %s has two of %s: %s and %s", check.what, check.key(rec), check.kind, other, rec.ID)
+			}
+			seen[key] = rec.ID
+		}
+	}
+	for _, line := range o.psaWorld.Records("addition") {
+		sub := billed(line)
+		switch seats := line.Fields["quantity"].String(); {
+		case !o.ever[sub][seats]:
+			return fmt.Errorf("line %s of %s has %s seats, which nobody typed", line.ID, sub, seats)
+		case ended(line) && !o.endedByUser[line.ID] && !o.deleted[sub]:
+			return fmt.Errorf("line %s was ended although subscription %s goes on", line.ID, sub)
+		case o.paid[line.ID].Known() && line.Fields["unitPrice"] != o.paid[line.ID]:
+			return fmt.Errorf("line %s: a person typed the price %s, and it is %s", line.ID, o.paid[line.ID], line.Fields["unitPrice"])
+		}
+	}
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		if seats := sub.Fields["quantity"].String(); !o.ever[sub.ID][seats] {
+			return fmt.Errorf("subscription %s has %s seats, which nobody typed", sub.ID, seats)
+		}
+		if err := o.settled(sub.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge checks what must hold in the end, when the last plan is empty.
+func (o *oracle) judge(store *state.Store) error {
+	if err := o.once(store); err != nil {
+		return err
+	}
+	bySub := map[string]connectors.Record{}
+	for _, line := range o.psaWorld.Records("addition") {
+		bySub[billed(line)] = line
+		if sub := billed(line); o.vanished[sub] && !ended(line) && !o.says(sub) {
+			return fmt.Errorf("subscription %s vanished, line %s goes on, and nothing is said of it", sub, line.ID)
+		}
+	}
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		line, there := bySub[sub.ID]
+		what := ""
+		switch {
+		case o.deleted[sub.ID] && there && !ended(line):
+			what = "is over and its line is not"
+		case o.deleted[sub.ID]:
+		case !there:
+			what = "has no line"
+		case ended(line):
+			what = "goes on and its line is ended"
+		case line.Fields["quantity"] != sub.Fields["quantity"]:
+			what = fmt.Sprintf("has %s seats and its line %s", sub.Fields["quantity"], line.Fields["quantity"])
+		case strings.TrimSpace(line.Fields["invoiceDescription"].String()) != strings.TrimSpace(sub.Fields["offerName"].String()):
+			what = fmt.Sprintf("is called %q and its line %q", sub.Fields["offerName"], line.Fields["invoiceDescription"])
+		default:
+			if err := o.costs(sub, line); err != nil {
+				return err
+			}
+		}
+		if what == "" {
+			continue
+		}
+		o.reported++
+		if !o.says(sub.ID) {
+			o.lost++
+			return fmt.Errorf("subscription %s %s, and nothing is said of it:\n%s", sub.ID, what, text(o.last.Plan))
+		}
+	}
+	_, err := store.VerifyJournal(context.Background())
+	return err
+}
+
+// costs compares a line's cost with the price sheet; what a person typed into it is reported as a foreign edit.
+func (o *oracle) costs(sub, line connectors.Record) error {
+	id := strings.Join([]string{sub.Fields["sku"].String(), sub.Fields["termDuration"].String(), sub.Fields["billingCycle"].String()}, " ")
+	sheet, _ := o.vendorWorld.Get(connectors.Ref{Kind: "price", ID: id})
+	want, have := sheet.Fields["unitCostMonth"], line.Fields["unitCost"]
+	rounded := want
+	if m, ok := want.Money(); ok {
+		rounded = model.MoneyValue(m.Round(2))
+	}
+	if have == want || have == rounded {
+		return nil
+	}
+	for _, f := range o.last.Plan.Findings {
+		if f.Kind == plan.ForeignEdit {
+			return nil
+		}
+	}
+	return fmt.Errorf("line %s of %s costs %s, the price sheet says %s, and nothing is said of it:\n%s", line.ID, sub.ID, have, want, text(o.last.Plan))
+}
+
+// says reports whether the last plan holds or reports something about a subscription.
+func (o *oracle) says(sub string) bool {
+	for _, h := range o.last.Plan.Held {
+		if h.Change.Pair.Vendor.ID == sub && h.Detail != "" {
+			return true
+		}
+	}
+	named := regexp.MustCompile(`(^|[^\w-])` + regexp.QuoteMeta(sub) + `($|[^\w-])`)
+	for _, f := range o.last.Plan.Findings {
+		if named.MatchString(f.Title + " " + f.Detail + " " + f.Next) {
+			return true
+		}
+	}
+	return false
+}
+
+// once checks that no intent had two effects, and that no two intents did the same.
+func (o *oracle) once(store *state.Store) error {
+	entries, err := store.Journal(context.Background(), state.JournalFilter{})
+	if err != nil {
+		return err
+	}
+	done := map[string]string{}
+	for _, entry := range entries {
+		if entry.State != state.JournalIntended {
+			continue
+		}
+		o.intents++
+		n := o.vendorWorld.Effects(entry.Intent) + o.psaWorld.Effects(entry.Intent)
+		o.figures.effects, o.perIntent = o.figures.effects+n, max(o.perIntent, n)
+		if n > 1 {
+			return fmt.Errorf("intent %s had %d effects", entry.Intent, n)
+		}
+		if n == 0 {
+			continue
+		}
+		var c plan.Change
+		if err := json.Unmarshal(entry.Body, &c); err != nil {
+			return err
+		}
+		does := []string{c.ID}
+		if c.Op == plan.OpChange {
+			does = nil
+			for _, f := range c.Fields {
+				does = append(does, fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To))
+			}
+		}
+		for _, what := range does {
+			if other := done[what]; other != "" {
+				return fmt.Errorf("intents %s and %s did the same: %s %s", other, entry.Intent, c.Label, what)
+			}
+			done[what] = entry.Intent
+		}
+	}
+	return nil
+}
+
+func text(p plan.Plan) string {
+	var b strings.Builder
+	if err := plan.Render(&b, p, plan.FormatText, 0); err != nil {
+		return err.Error()
+	}
+	return b.String()
+}
