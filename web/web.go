@@ -1,6 +1,6 @@
 // Package web serves over HTTP how the daemon is. It is read-only and asks nobody to sign in, so it listens on the loopback
 // unless trueup.yaml says otherwise; what it shows are names of accounts, flows and kinds, counts, times and the reasons of
-// failures, never a secret and no customer's data.
+// failures, which may name a customer. It never shows a secret.
 //
 //	/healthz   200 while the daemon works: its loop comes round and it holds the lease; otherwise 503 and why.
 //	           For whatever starts it anew when it hangs.

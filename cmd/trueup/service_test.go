@@ -30,6 +30,7 @@ type service struct {
 	dir    string
 	listen string
 	socket *net.UnixConn
+	client *http.Client
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
@@ -50,14 +51,14 @@ func startService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{t: t, dir: t.TempDir(), listen: free.Addr().String()}
+	s := &service{t: t, dir: t.TempDir(), listen: free.Addr().String(), client: &http.Client{Timeout: patience}}
 	_ = free.Close()
 	c := box.Connection()
 	s.write("trueup.yaml", "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\nlisten: "+s.listen+"\naccounts:\n"+
 		accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings)+accountYAML("psa", c.PSA.System, c.PSA.Settings)+"flows: [flows/*.yaml]\n")
 	s.write("flows/cloud.yaml", demoFlow)
 
-	short, err := os.MkdirTemp("", "trueup") // t.TempDir may be too long for the name of a socket
+	short, err := os.MkdirTemp("", "trueup") //nolint:usetesting // t.TempDir may be too long for the name of a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func startService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Cmd = exec.Command(path, "run") //nolint:noctx // it is killed below
+	s.Cmd = exec.Command(path, "run")
 	s.Dir = s.dir
 	s.Env = append(os.Environ(), "NOTIFY_SOCKET="+name, "WATCHDOG_USEC=900000")
 	for key, value := range c.Env {
@@ -168,7 +169,7 @@ func (s *service) get(path string) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		s.t.Fatal(err)
 	}

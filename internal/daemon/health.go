@@ -23,7 +23,7 @@ const (
 	FindingMissed     = "missed_schedule" // a flow or discovery has not come to an end when it should have
 	FindingFailing    = "failing_runs"    // runs end in error one after the other
 	FindingOldRead    = "old_read"        // records have not been read completely for too long
-	FindingCredential = "credential_age"  // the system is about to forget a secret that is not used
+	FindingCredential = "credential_age"  //nolint:gosec // the name of a finding: the system is about to forget a secret that is not used
 )
 
 // failing is how many runs in a row must end in error to become a finding.

@@ -103,7 +103,7 @@ func (h *house) setClock(to string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.offset.Store(int64(at.Sub(time.Now())))
+	h.offset.Store(int64(time.Until(at)))
 }
 
 // pass lets time go by.
@@ -405,7 +405,7 @@ func TestLeaseCannotBeRenewed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer other.Close() //nolint:errcheck // the test is over
+		defer other.Close()
 		block := func() *sql.Tx {
 			tx, err := other.BeginTx(t.Context(), nil)
 			if err == nil {

@@ -129,7 +129,7 @@ var (
 
 func metrics(src *source) string {
 	var b strings.Builder
-	b.WriteString("# Health and metrics\n\n" + markdown(src.packageComment("web", "The daemon"), "") + "## Metrics\n\n")
+	b.WriteString("# Health and metrics\n\n" + markdown(strings.ReplaceAll(src.packageComment("web", "trueup"), "; Table lists them", ", listed below"), "") + "## Metrics\n\n")
 	var rows [][]string
 	for _, m := range web.Table {
 		rows = append(rows, []string{code(m.Name), m.Type, codes(m.Labels), m.Help})
