@@ -65,6 +65,7 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	flags.Uint64Var(&o.Seed, "seed", 1, "")
 	flags.DurationVar(&o.Latency, "latency", 0, "")
 	mode := flags.String("mode", "propose", "")
+	second := flags.Bool("second", false, "") // another account of the same tenant, and a flow for it
 	ts.Check(flags.Parse(args))
 	d := deskOf(ts)
 	var err error
@@ -76,11 +77,18 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name, value)
 	}
 	ts.Setenv("CONTROL", c.Control)
-	yaml := "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\naccounts:\n" +
-		accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings) + accountYAML("psa", c.PSA.System, c.PSA.Settings) + "flows: [flows/*.yaml]\n"
+	accounts := accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings) + accountYAML("psa", c.PSA.System, c.PSA.Settings)
 	flow := strings.Replace(demoFlow, "mode: write", "mode: "+*mode, 1)
+	files := map[string]string{filepath.Join("flows", "microsoft-connectwise.yaml"): flow}
+	if *second {
+		ts.Setenv("SECOND_CLIENT_SECRET", c.Vendor.ClientSecret)
+		c.Vendor.Settings["client_secret"] = "${env:SECOND_CLIENT_SECRET}"
+		accounts += accountYAML("again", c.Vendor.System, c.Vendor.Settings)
+		files[filepath.Join("flows", "second.yaml")] = strings.NewReplacer("flow: microsoft-connectwise", "flow: second", "vendor: microsoft", "vendor: again").Replace(flow)
+	}
+	files["trueup.yaml"] = "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\naccounts:\n" + accounts + "flows: [flows/*.yaml]\n"
 	ts.Check(os.MkdirAll(ts.MkAbs("flows"), 0o750))
-	for name, text := range map[string]string{"trueup.yaml": yaml, filepath.Join("flows", "microsoft-connectwise.yaml"): flow} {
+	for name, text := range files {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
 }

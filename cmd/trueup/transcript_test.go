@@ -33,6 +33,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -40,6 +41,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +55,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Transcripts wait for other processes, some of which wait on purpose, so more of them run at a time than there are cores.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"trueup": main,
 		"trueup-small-disk": func() {
@@ -61,8 +68,19 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// raced are the transcripts whose processes look for data races when the test does. A process that does so takes five times as
+// long to start and there are hundreds, so the others run the program as it is built for users.
+var raced = []string{"daemon", "held"}
+
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
+	plain := ""
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		plain = t.TempDir()
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(plain, "trueup"), ".").CombinedOutput(); err != nil {
+			t.Fatalf("build trueup: %v\n%s", err, out)
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -70,6 +88,9 @@ func TestTranscripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_TRANSCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // each of many processes would wait a second
+			if name := strings.TrimPrefix(filepath.Base(e.WorkDir), "script-"); plain != "" && !slices.Contains(raced, name) {
+				e.Setenv("PATH", plain+string(filepath.ListSeparator)+e.Getenv("PATH"))
+			}
 			e.Values[deskKey{}] = &desk{running: map[string]*process{}, used: map[string]bool{}}
 			return nil
 		},
@@ -140,8 +161,13 @@ type process struct {
 
 // start runs trueup and calls line with each line of standard error.
 func start(ts *testscript.TestScript, args []string, line func(*process, string)) *process {
-	path, err := exec.LookPath(args[0])
-	ts.Check(err)
+	path := args[0]
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(dir, args[0])); err == nil {
+			path = filepath.Join(dir, args[0])
+			break
+		}
+	}
 	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:noctx,gosec // it is killed below; the arguments are a transcript's
 	p.more = sync.NewCond(&p.mu)
 	p.Dir, p.Stdout = ts.MkAbs("."), &p.stdout
