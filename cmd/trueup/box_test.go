@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/internal/sandbox"
 )
 
@@ -171,6 +172,20 @@ func cmdPair(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Fatalf("the sandbox has no other ordinary pair")
+}
+
+// cmdStranger chooses a tenant that only its name connects with a company.
+func cmdStranger(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNot(ts, neg)
+	need(ts, args, 1, "stranger NAME")
+	for _, v := range sandboxOf(ts).Truth().VendorOnly {
+		if v.Reason == plan.NameOnly && v.Really != "" {
+			ts.Setenv(args[0]+"_TENANT", v.Tenant)
+			ts.Setenv(args[0]+"_COMPANY", v.Really)
+			return
+		}
+	}
+	ts.Fatalf("the sandbox has no such tenant; it has one from 8 customers on")
 }
 
 // seatCount is how many seats each subscription and each line has; what ended has none.

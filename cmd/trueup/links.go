@@ -22,6 +22,7 @@ type linkJSON struct {
 	Kind    string    `json:"kind"`
 	Label   string    `json:"label"`
 	How     string    `json:"linked_by"`
+	Tenant  string    `json:"vendor_parent,omitempty"` // the vendor customer that a subscription is under
 	Vendor  string    `json:"vendor"`
 	PSA     string    `json:"psa"`
 	Created time.Time `json:"created"`
@@ -46,7 +47,7 @@ func (a *app) linksCommand() *cobra.Command {
 			for _, flow := range flows {
 				for _, kind := range []model.Kind{model.KindCustomer, model.KindLine} {
 					err := s.store.Links(c.Context(), flow.Name, kind, func(l state.Link) error {
-						links = append(links, linkJSON{l.ID, l.Flow, string(l.Kind), l.Label, l.How, l.Vendor.ID, l.PSA.ID, l.Created})
+						links = append(links, linkJSON{l.ID, l.Flow, string(l.Kind), l.Label, l.How, l.Vendor.Parent, l.Vendor.ID, l.PSA.ID, l.Created})
 						return nil
 					})
 					if err != nil {
@@ -74,6 +75,15 @@ func (a *app) linksCommand() *cobra.Command {
 			}
 			defer s.Close()
 			flows, err := s.pickFlows(given[:1])
+			if err != nil {
+				return err
+			}
+			err = s.store.Links(c.Context(), flows[0].Name, model.KindCustomer, func(l state.Link) error {
+				if l.Vendor.ID == given[1] && l.PSA.ID != given[2] {
+					return fmt.Errorf("customer %s is linked with company %s already; close that first with trueup links forget %s", l.Vendor.ID, l.PSA.ID, l.ID)
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}

@@ -50,9 +50,7 @@ person and why. Nothing is written to any system. The plan is saved under its di
 				if err := plan.Render(a.stdout, result.Plan, plan.Format(format), limit); err != nil {
 					return err
 				}
-				if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
-					a.say("\nto do this: trueup apply %s", result.Digest)
-				}
+				a.sayNext(flow, result)
 				return a.verdict(result)
 			})
 		},
@@ -178,6 +176,13 @@ func (a *app) withFlows(ctx context.Context, names []string, do func(context.Con
 		}
 	}
 	return worst
+}
+
+// sayNext says how what a plan proposes is done.
+func (a *app) sayNext(flow engine.Flow, result engine.Result) {
+	if !result.Plan.Empty() && flow.Mode != engine.ModeObserve {
+		a.say("\nto do this: trueup apply %s", result.Digest)
+	}
 }
 
 // verdict is how a run ends the program. What was not read or not done outweighs what is held.

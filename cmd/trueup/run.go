@@ -40,7 +40,11 @@ systemd it says when it is ready, and feeds the watchdog while its loop turns.`,
 					if err != nil {
 						return err
 					}
-					return a.showOutcome(result)
+					err = a.showOutcome(result)
+					if flow.Mode == engine.ModePropose {
+						a.sayNext(flow, result)
+					}
+					return err
 				})
 			}
 			return a.runDaemon(c.Context(), names)

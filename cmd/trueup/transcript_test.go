@@ -14,6 +14,7 @@
 //	later                             let three minutes pass for what trueup.db says of living processes
 //	misbehave SIDE NAME [VALUE]       a system fails in this way, until: behave SIDE
 //	pair NAME                         choose another ordinary subscription and its line: $NAME_SUB $NAME_LINE $NAME_SEATS ...
+//	stranger NAME                     choose a tenant that only its name connects with a company: $NAME_TENANT $NAME_COMPANY
 //	seats SIDE ID N                   somebody changes the seats of a subscription (vendor) or line (psa)
 //	edit BODY, add BODY               somebody does something else; the bodies of the control API
 //	mark, lowered, writes SIDE N      from mark on: what was lowered or ended on either side, and how many writes it took
@@ -95,7 +96,7 @@ func TestTranscripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sandbox": cmdSandbox, "misbehave": cmdMisbehave, "behave": cmdBehave, "pair": cmdPair, "seats": cmdSeats, "edit": cmdEdit, "add": cmdAdd,
+			"sandbox": cmdSandbox, "misbehave": cmdMisbehave, "behave": cmdBehave, "pair": cmdPair, "stranger": cmdStranger, "seats": cmdSeats, "edit": cmdEdit, "add": cmdAdd,
 			"mark": cmdMark, "lowered": cmdLowered, "writes": cmdWrites, "billed": cmdBilled, "in-step": cmdInStep,
 			"exit": cmdExit, "killed": cmdKilled, "terminated": cmdTerminated, "start": cmdStart, "await": cmdAwait, "end": cmdEnd, "later": cmdLater, "lock": cmdLock, "unlock": cmdUnlock,
 			"replace": cmdReplace, "get": cmdGet, "json": cmdJSON, "shape": cmdShape, "secretless": cmdSecretless,
