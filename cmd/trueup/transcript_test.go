@@ -169,7 +169,7 @@ func start(ts *testscript.TestScript, args []string, line func(*process, string)
 			break
 		}
 	}
-	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:noctx,gosec // it is killed below; the arguments are a transcript's
+	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:gosec // the arguments are a transcript's
 	p.more = sync.NewCond(&p.mu)
 	p.Dir, p.Stdout = ts.MkAbs("."), &p.stdout
 	p.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
@@ -320,7 +320,7 @@ func cmdLater(ts *testscript.TestScript, neg bool, _ []string) {
 	defer func() { _ = db.Close() }()
 	then := time.Now().Add(-3 * time.Minute).UTC().Format("2006-01-02T15:04:05.000000000Z")
 	for _, change := range []string{`UPDATE runs SET alive_at = ? WHERE state = 'in progress'`, `UPDATE lease SET expires_at = ?`} {
-		_, err := db.Exec(change, then) //nolint:noctx // a local file
+		_, err := db.Exec(change, then)
 		ts.Check(err)
 	}
 }
