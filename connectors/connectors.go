@@ -129,6 +129,13 @@ type ChangeFeed interface {
 	Changes(ctx context.Context, since string) (Changes, error)
 }
 
+// Learner is a change feed that learns from listings how far it can be trusted. A process may end after a listing and before the feed
+// is read again, so the cursor must carry what was learnt.
+type Learner interface {
+	// Learnt returns a cursor that Changes gave, with what was learnt since. It asks the system nothing.
+	Learnt(cursor string) string
+}
+
 // Changes is what a feed told. Records holds those that the feed delivered whole. Relist names parents under which
 // records of a kind must be listed again. Kinds not covered by a trusted feed are in Scan: list them whole, and the reason why.
 type Changes struct {

@@ -197,6 +197,9 @@ func (e *Engine) follow(ctx context.Context, run *activeRun, r *reading, kinds [
 			return err
 		}
 	}
+	if learner, ok := r.Connector.(connectors.Learner); ok {
+		changes.Cursor = learner.Learnt(changes.Cursor)
+	}
 	return e.Store.SetCursor(ctx, r.Name, changes.Cursor)
 }
 

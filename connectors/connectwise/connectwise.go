@@ -283,5 +283,6 @@ var _ interface {
 	connectors.Changer
 	connectors.Ender
 	connectors.ChangeFeed
+	connectors.Learner
 	connectors.Canonicalizer
 } = (*Connector)(nil)

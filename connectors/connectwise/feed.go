@@ -251,6 +251,22 @@ func (c *Connector) Changes(ctx context.Context, since string) (connectors.Chang
 	return changes, nil
 }
 
+// Learnt implements connectors.Learner: additions are listed after the feed was read.
+func (c *Connector) Learnt(text string) string {
+	var known cursor
+	if err := json.Unmarshal([]byte(text), &known); err != nil {
+		return text // not one of ours; Changes will say so
+	}
+	c.mu.Lock()
+	known.Evidence = known.Evidence.merge(c.evidence)
+	c.mu.Unlock()
+	raw, err := json.Marshal(known)
+	if err != nil {
+		return text
+	}
+	return string(raw)
+}
+
 func digestOf(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:8])

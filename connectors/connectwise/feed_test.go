@@ -54,6 +54,25 @@ func TestQuietDayIsFourRequests(t *testing.T) {
 	}
 }
 
+// TestLearntOutlivesTheProcess: a listing that comes after the feed was read teaches something too, and the process may end there.
+func TestLearntOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	changes := w.changes(w.changes("").Cursor)
+	if changes.Scan[kindAddition] == "" {
+		t.Fatal("the additions need no scan: the test shows nothing")
+	}
+	w.learn()
+	cursor := w.c.Learnt(changes.Cursor)
+	w.c = w.connect()
+	if why := w.changes(cursor).Scan[kindAddition]; why != "" {
+		t.Errorf("scan after a restart: %s", why)
+	}
+	if got := w.c.Learnt("nonsense"); got != "nonsense" {
+		t.Errorf("a strange cursor became %q", got)
+	}
+}
+
 func TestChangesAreToldOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
