@@ -3,7 +3,7 @@
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN      := bin/trueup
 DEMO_ARGS ?=
-BENCH     ?= .
+BENCH     ?=
 
 .DEFAULT_GOAL := help
 
@@ -71,8 +71,8 @@ contract: ## check connectors against the API documents in TRUEUP_SPECS
 	go test -count=1 -tags contract ./internal/contract
 
 .PHONY: bench
-bench: ## run the benchmarks; BENCH=name picks some
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## print the figures; BENCH="plan quiet" picks some of plan, first, quiet, changes and scan
+	go run ./internal/bench $(BENCH)
 
 .PHONY: clean
 clean: ## remove what make build made

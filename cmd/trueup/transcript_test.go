@@ -169,7 +169,7 @@ func start(ts *testscript.TestScript, args []string, line func(*process, string)
 			break
 		}
 	}
-	p := &process{Cmd: exec.Command(path, args[1:]...)} //nolint:gosec // the arguments are a transcript's
+	p := &process{Cmd: exec.Command(path, args[1:]...)}
 	p.more = sync.NewCond(&p.mu)
 	p.Dir, p.Stdout = ts.MkAbs("."), &p.stdout
 	p.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))

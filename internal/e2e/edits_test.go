@@ -232,7 +232,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 		o.toVendor.onWrite = func() {
 			if seen++; seen == 2 {
 				close(stop)
-				time.Sleep(time.Second) // the write takes a while; the run hears of the stop meanwhile
+				<-time.After(time.Second) // the write takes a while; the run hears of the stop meanwhile
 			}
 		}
 		ctx, cancel := contextUntil(t, stop)

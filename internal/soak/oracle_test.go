@@ -46,6 +46,7 @@ type oracle struct {
 	paid                  map[string]model.Value     // by line: the price that a person typed
 	deleted, vanished     map[string]bool            // subscriptions
 	endedByUser           map[string]bool            // lines
+	overtyped             map[string]bool            // lines whose cost, which the vendor owns, a person typed: it may be put there again
 	missed                bool                       // the feed lost something
 	last                  engine.Result
 	lastErr               error
@@ -53,7 +54,7 @@ type oracle struct {
 
 func newOracle(vendor, psa *memory.World) *oracle {
 	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
-		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}}
+		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string]bool{}}
 }
 
 func (o *oracle) total() int { return o.vendorWorld.TotalEffects() + o.psaWorld.TotalEffects() }
@@ -279,6 +280,9 @@ func (o *oracle) once(store *state.Store) error {
 		if c.Op == plan.OpChange {
 			does = nil
 			for _, f := range c.Fields {
+				if f.Field == "unit_cost" && o.overtyped[c.Target.ID] {
+					continue
+				}
 				does = append(does, fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To))
 			}
 		}

@@ -240,6 +240,8 @@ func (p *play) step(s step) error {
 			v := amount(fmt.Sprintf("%d.25 GBP", 100+p.count))
 			if s.op == price {
 				p.paid[line.ID] = v
+			} else {
+				p.overtyped[line.ID] = true
 			}
 			return p.psa.Edit(line, field, v)
 		}
