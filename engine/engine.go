@@ -95,7 +95,7 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if undoing != nil {
 			proposed, err = e.planUndo(ctx, world, undoing)
 		} else {
-			proposed, err = e.plan(ctx, run, world, opts.Apply)
+			proposed, err = e.plan(ctx, run, world)
 		}
 		if err != nil {
 			return err

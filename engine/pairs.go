@@ -16,9 +16,9 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
-// plan goes through the customers one at a time and keeps what is to be done. With remember, what was found in step is kept in
-// the store on the way; otherwise nothing is written.
-func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bool) (plan.Plan, error) {
+// plan goes through the customers one at a time and keeps what is to be done. What is found in step is remembered on the way, also
+// when nothing will be applied: otherwise an edit made before the first apply would look like a first meeting, and be put back.
+func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan, error) {
 	total := plan.Plan{Flow: w.flow.Name}
 	groups, findings, err := e.linkCustomers(ctx, w)
 	if err != nil {
@@ -39,13 +39,10 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bo
 			return total, err
 		}
 		g.subs, g.lines = nil, nil // only what is to be done is kept
-		if remember && len(total.Remember) >= batch {
+		if len(total.Remember) >= batch {
 			if err := e.remember(ctx, run, w, &total); err != nil {
 				return total, err
 			}
-		}
-		if !remember {
-			total.Remember = total.Remember[:0]
 		}
 		if i%50 == 49 || i == len(groups)-1 {
 			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
@@ -59,9 +56,7 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world, remember bo
 	total.Counts.Customers = len(groups)
 	total.Findings = append(total.Findings, w.findings...)
 	total.Partial = append(total.Partial, w.partial...)
-	if remember {
-		err = e.remember(ctx, run, w, &total)
-	}
+	err = e.remember(ctx, run, w, &total)
 	total.Sort()
 	return total, err
 }

@@ -374,3 +374,20 @@ func TestSameRunTwiceIsSkipped(t *testing.T) {
 		t.Errorf("a dead run stands in the way: %v", err)
 	}
 }
+
+// TestAnEditBeforeTheFirstApplyIsAnEdit: pairs that are in step are remembered by a plan alone, so that a flow that only proposes does
+// not take an edit for a first meeting and put it back.
+func TestAnEditBeforeTheFirstApplyIsAnEdit(t *testing.T) {
+	t.Parallel()
+	o, _, line := linked(t)
+	o.newStore() // as after a lost disk: everything is in step, and nothing was ever applied here
+	o.flow.Mode = engine.ModePropose
+	if first, err := o.run(engine.Options{}); err != nil || len(first.Plan.Changes) != 0 {
+		t.Fatalf("%v\n%s", err, text(first.Plan))
+	}
+	o.edit(o.psa, line, "quantity", model.Int(17))
+	second, err := o.run(engine.Options{})
+	if err != nil || len(second.Plan.Changes) != 1 || second.Plan.Changes[0].Side != plan.Vendor || second.Plan.Changes[0].Reason != plan.PSAChanged {
+		t.Errorf("%v\n%s", err, text(second.Plan))
+	}
+}

@@ -204,6 +204,10 @@ func (p Plan) Digest() string {
 	sorted := p
 	sorted.Changes = slices.Clone(p.Changes)
 	slices.SortFunc(sorted.Changes, compareChanges)
+	for i := range sorted.Changes {
+		// A pair that was met for the first time in this plan has a kept link in the next; what would be written is the same.
+		sorted.Changes[i].Pair.Link = ""
+	}
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)
 	// Encoding plain data into a hash cannot fail.

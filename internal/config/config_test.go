@@ -319,7 +319,7 @@ func money(t *testing.T, text string) model.Money {
 func TestFlowsComeInFileOrderAndOnce(t *testing.T) {
 	t.Parallel()
 	flow := func(name string) []byte {
-		return []byte("version: 1\nflow: " + name + "\nvendor: shop\npsa: desk\ncontracts: {type: " + name +
+		return []byte("version: 1\nflow: " + name + "\nvendor: shop-" + name + "\npsa: desk\ncontracts: {type: " + name +
 			"}\nlines: {fields: {quantity: {owner: both}}}\n")
 	}
 	source, err := txtar.ParseFile("testdata/good.txtar")
@@ -327,6 +327,10 @@ func TestFlowsComeInFileOrderAndOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Replace(string(source.Files[0].Data), "flows: [flows/*.yaml]", "flows: [flows/z.yaml, flows/*.yaml]", 1)
+	for _, name := range []string{"first-named", "second"} {
+		account := "accounts:\n  shop-" + name + ":\n    system: cloudshop\n    settings: {tenant: example, client_secret: \"${env:SHOP_SECRET}\"}\n"
+		text = strings.Replace(text, "accounts:\n", account, 1)
+	}
 	c, _ := load(t,
 		txtar.File{Name: "trueup.yaml", Data: []byte(text)},
 		txtar.File{Name: "flows/z.yaml", Data: flow("first-named")},

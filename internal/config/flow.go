@@ -30,8 +30,7 @@ var productMatches = []string{"link", "key"}
 // flowFile is a flow with the places that later complaints point at.
 type flowFile struct {
 	engine.Flow
-	name         diag.Pos
-	contractType diag.Pos
+	name diag.Pos
 }
 
 func (l *loader) readFlows(n *strictyaml.Node) {
@@ -119,16 +118,17 @@ func (l *loader) readFlowName(f *flowFile, n *strictyaml.Node) {
 	}
 }
 
-// refuseRivals complains when another flow bills the same subscriptions on the same contracts: each would undo the other.
+// refuseRivals complains when another flow pairs the same accounts. A flow takes every subscription of its vendor, so two of them
+// would bill each subscription twice, or undo each other.
 func (l *loader) refuseRivals(f flowFile) {
-	if f.Vendor == "" || f.PSA == "" || f.Contracts.Type == "" {
+	if f.Vendor == "" || f.PSA == "" {
 		return
 	}
 	for _, other := range l.flows {
-		if other.Vendor == f.Vendor && other.PSA == f.PSA && strings.EqualFold(other.Contracts.Type, f.Contracts.Type) {
-			l.problems.Add(f.contractType, "give one of them another contract type, or remove it",
-				"two flows claim the same lines: %q and %q (%s) both put %s on %q contracts of %s",
-				f.Name, other.Name, other.contractType, f.Vendor, f.Contracts.Type, f.PSA)
+		if other.Name != f.Name && other.Vendor == f.Vendor && other.PSA == f.PSA {
+			l.problems.Add(f.name, "remove one of them, or give it another account",
+				"two flows claim the same lines: %q and %q (%s) both put the subscriptions of %s on contracts of %s",
+				f.Name, other.Name, other.name, f.Vendor, f.PSA)
 			return
 		}
 	}
@@ -190,7 +190,7 @@ func readProducts(n *strictyaml.Node) engine.ProductRules {
 func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
 	m := n.Map()
 	t := m.Need("type")
-	f.Contracts.Type, f.contractType = strings.TrimSpace(t.Text()), t.Pos()
+	f.Contracts.Type = strings.TrimSpace(t.Text())
 	if t.IsScalar() && f.Contracts.Type == "" {
 		t.Complain("write the name of a contract type as the PSA shows it", "the contract type is empty")
 	}
