@@ -57,6 +57,7 @@ type office struct {
 	pairs    []pair // two for every tenant, in order: goods[0], goods[1]
 	accounts []account
 	vault    connectors.Vault
+	stirred  bool
 	before   int // writes to the PSA when stir was done
 }
 
