@@ -155,6 +155,19 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// An id that is kept on the other side touches nothing that is billed: no brake counts it, and none holds it.
+func TestABrakeDoesNotHoldAKeptID(t *testing.T) {
+	t.Parallel()
+	met := pair("met", 5, 5, 5)
+	met.Rules = map[string]plan.FieldRule{"subscription": {Owner: plan.OwnerVendor, Keep: true}}
+	met.Vendor.Now, met.PSA.Now = model.Fields{"subscription": model.Text("sub-met")}, model.Fields{"subscription": model.Empty(model.TypeText)}
+	met.PSA.Writable = map[string]bool{"subscription": true}
+	p := plan.Guard(compute(pair("gone", 20, 1, 20), met), plan.Guards{PerCustomer: plan.GroupLimit{Share: 30, Count: 1}}, plan.Extent{"Kea Logistics": model.NewQuantity(25)})
+	if len(p.Held) != 1 || p.Held[0].Reason != plan.OverCustomer || len(p.Changes) != 1 || p.Changes[0].Reason != plan.KeepID {
+		t.Errorf("held %+v, let through %+v; wanted the seats held and the id kept", p.Held, p.Changes)
+	}
+}
+
 func TestWhatNeedsAHeldChangeIsHeldToo(t *testing.T) {
 	t.Parallel()
 	p := compute()
