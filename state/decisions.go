@@ -59,7 +59,7 @@ func (s *Store) Decide(ctx context.Context, d Decision) (Decision, error) {
 	}
 	d.ID, d.Reason = id.String(), storable(d.Reason)
 	return d, s.update(ctx, "keep a decision about plan "+d.Digest, func(t tx) error {
-		return t.insert(ctx, `INSERT INTO decisions (`+decisionColumns+`)`, ``, 1, func(int) []any { return d.row() })
+		return t.insert(ctx, `decisions`, decisionColumns, ``, 1, func(int) []any { return d.row() })
 	})
 }
 
@@ -77,6 +77,7 @@ func (s *Store) Decisions(ctx context.Context, digest string) (found []Decision,
 func (s *Store) UseApproval(ctx context.Context, digest string, people int, run string) ([]Decision, error) {
 	var used []Decision
 	err := s.update(ctx, "release plan "+digest, func(t tx) error {
+		used = nil
 		all, err := decisions(ctx, t, digest)
 		if err != nil {
 			return err
@@ -90,7 +91,7 @@ func (s *Store) UseApproval(ctx context.Context, digest string, people int, run 
 			return fmt.Errorf("%w: %d of %d people approved it%s; approve it with trueup approve %s", ErrNotApproved, len(approved), max(people, 1), whyNot(all, now), digest)
 		}
 		for _, d := range approved {
-			if _, err := t.exec(ctx, `UPDATE decisions SET used_run = ?, used_at = ? WHERE id = ?`, run, stamp(now), d.ID); err != nil {
+			if _, err := t.exec(ctx, `UPDATE decisions SET used_run = ?, used_at = ? WHERE tenant = @tenant AND id = ?`, run, stamp(now), d.ID); err != nil {
 				return err
 			}
 			d.Run, d.Used = run, now
@@ -153,6 +154,6 @@ func decisions(ctx context.Context, t tx, digest string) ([]Decision, error) {
 		err := rows.Scan(d.row()...)
 		found = append(found, d)
 		return err
-	}, `SELECT `+decisionColumns+` FROM decisions WHERE digest = ? ORDER BY decided_at, id`, digest)
+	}, `SELECT `+decisionColumns+` FROM decisions WHERE tenant = @tenant AND digest = ? ORDER BY decided_at, id`, digest)
 	return found, err
 }

@@ -84,13 +84,13 @@ func (x exportEntry) entry() (Entry, bool) {
 func (s *Store) ExportJournal(ctx context.Context, w io.Writer) (Head, error) {
 	var head Head
 	err := s.view(ctx, "export the journal", func(t tx) error {
-		header := ExportHeader{Version: exportVersion, Flows: []string{}, Exported: s.clock()}
+		header := ExportHeader{Version: exportVersion, Tenant: t.tenant, Flows: []string{}, Exported: s.clock()}
 		err := t.each(ctx, func(rows *sql.Rows) error {
 			var flow string
 			err := rows.Scan(&flow)
 			header.Flows = append(header.Flows, flow)
 			return err
-		}, `SELECT DISTINCT flow FROM journal ORDER BY flow`)
+		}, `SELECT DISTINCT flow FROM journal WHERE tenant = @tenant ORDER BY flow`)
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (s *Store) ExportJournal(ctx context.Context, w io.Writer) (Head, error) {
 			head = Head{e.Seq, e.Hash}
 			footer.Count++
 			return line(both, e.exported())
-		}, `SELECT `+entryColumns+` FROM journal ORDER BY seq`)
+		}, `SELECT `+entryColumns+` FROM journal WHERE tenant = @tenant ORDER BY seq`)
 		if err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func (v *verifier) end(footer exportFooter, sum string) error {
 func (s *Store) VerifyHead(ctx context.Context, known Head) error {
 	return s.view(ctx, "look for the noted head", func(t tx) error {
 		var hash string
-		found, err := t.one(ctx, []any{&hash}, `SELECT hash FROM journal WHERE seq = ?`, known.Seq)
+		found, err := t.one(ctx, []any{&hash}, `SELECT hash FROM journal WHERE tenant = @tenant AND seq = ?`, known.Seq)
 		switch {
 		case err != nil:
 			return err

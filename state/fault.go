@@ -15,6 +15,10 @@ var (
 	ErrCorrupt     = errors.New("the state file is damaged")
 	ErrFull        = errors.New("the disk is full")
 	ErrDisk        = errors.New("the disk answered with an error")
+	ErrSignIn      = errors.New("the database refuses the sign-in")
+	ErrLost        = errors.New("the database cannot be reached")
+	ErrNotEmpty    = errors.New("the target is not empty")
+	ErrNotSame     = errors.New("the copy is not the same as what was copied")
 
 	ErrNotFound   = errors.New("not found")
 	ErrAmbiguous  = errors.New("more than one matches")
@@ -34,3 +38,12 @@ func because(cause error, next string, under error) error {
 	}
 	return fmt.Errorf("%w (%w); %s", cause, under, next)
 }
+
+// worded is a cause in the words of a database that is not a file.
+type worded struct {
+	text  string
+	cause error
+}
+
+func (w worded) Error() string { return w.text }
+func (w worded) Unwrap() error { return w.cause }

@@ -38,8 +38,9 @@ type FindingCounts struct{ Opened, Updated, Closed int }
 func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Finding, unread func(Finding) bool) (FindingCounts, error) {
 	var counts FindingCounts
 	err := s.update(ctx, "keep the findings of flow "+flow, func(t tx) error {
+		counts = FindingCounts{}
 		now := s.clock()
-		open, err := findings(ctx, t, `flow = ? AND closed_at = ''`, flow)
+		open, err := findings(ctx, t, ` AND flow = ? AND closed_at = ''`, flow)
 		if err != nil {
 			return err
 		}
@@ -75,8 +76,8 @@ func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Find
 				write = append(write, f)
 			}
 		}
-		return t.insert(ctx, `INSERT INTO findings (`+findingColumns+`, run)`,
-			`ON CONFLICT (flow, finding) DO UPDATE SET kind = excluded.kind, customer = excluded.customer, title = excluded.title,
+		return t.insert(ctx, `findings`, findingColumns+`, run`,
+			`ON CONFLICT (tenant, flow, finding) DO UPDATE SET kind = excluded.kind, customer = excluded.customer, title = excluded.title,
 				detail = excluded.detail, next_step = excluded.next_step, amount = excluded.amount, opened_at = excluded.opened_at,
 				updated_at = excluded.updated_at, closed_at = excluded.closed_at, run = excluded.run`,
 			len(write), func(i int) []any { return append(write[i].row(), run) })
@@ -89,9 +90,9 @@ func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Find
 
 // Findings are those of a flow ("" for all flows), all or only the open ones, oldest first.
 func (s *Store) Findings(ctx context.Context, openOnly bool, flow string) (found []Finding, err error) {
-	where, args := `1 = 1`, []any{}
+	where, args := ``, []any{}
 	if openOnly {
-		where = `closed_at = ''`
+		where = ` AND closed_at = ''`
 	}
 	if flow != "" {
 		where, args = where+` AND flow = ?`, append(args, flow)
@@ -110,6 +111,6 @@ func findings(ctx context.Context, t tx, where string, args ...any) ([]Finding, 
 		err := rows.Scan(f.row()...)
 		found = append(found, f)
 		return err
-	}, `SELECT `+findingColumns+` FROM findings WHERE `+where+` ORDER BY opened_at, flow, finding`, args...)
+	}, `SELECT `+findingColumns+` FROM findings WHERE tenant = @tenant`+where+` ORDER BY opened_at, flow, finding`, args...)
 	return found, err
 }

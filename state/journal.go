@@ -121,7 +121,7 @@ func appendEntries(ctx context.Context, t tx, entries []Entry, now time.Time) er
 		return nil
 	}
 	var last Entry
-	_, err := t.one(ctx, []any{&last.Seq, &last.Hash}, `SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1`)
+	_, err := t.one(ctx, []any{&last.Seq, &last.Hash}, `SELECT seq, hash FROM journal WHERE tenant = @tenant ORDER BY seq DESC LIMIT 1`)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func appendEntries(ctx context.Context, t tx, entries []Entry, now time.Time) er
 		}
 		from, known := stands[e.Intent]
 		if !known {
-			if known, err = t.one(ctx, []any{&from.State, &from.Flow}, `SELECT state, flow FROM intents WHERE intent = ?`, e.Intent); err != nil {
+			if known, err = t.one(ctx, []any{&from.State, &from.Flow}, `SELECT state, flow FROM intents WHERE tenant = @tenant AND intent = ?`, e.Intent); err != nil {
 				return err
 			}
 		}
@@ -151,13 +151,13 @@ func appendEntries(ctx context.Context, t tx, entries []Entry, now time.Time) er
 		e.Hash = e.chain(last.Hash)
 		written[i], stands[e.Intent], last = e, e, e
 	}
-	err = t.insert(ctx, `INSERT INTO journal (`+entryColumns+`)`, ``, len(written), func(i int) []any { return written[i].row() })
+	err = t.insert(ctx, `journal`, entryColumns, ``, len(written), func(i int) []any { return written[i].row() })
 	if err != nil {
 		return err
 	}
 	intents := slices.Sorted(maps.Keys(stands))
-	return t.insert(ctx, `INSERT INTO intents (intent, flow, state, seq)`,
-		`ON CONFLICT (intent) DO UPDATE SET state = excluded.state, seq = excluded.seq`, len(intents), func(i int) []any {
+	return t.insert(ctx, `intents`, `intent, flow, state, seq`,
+		`ON CONFLICT (tenant, intent) DO UPDATE SET state = excluded.state, seq = excluded.seq`, len(intents), func(i int) []any {
 			e := stands[intents[i]]
 			return []any{e.Intent, e.Flow, e.State, e.Seq}
 		})
@@ -170,7 +170,7 @@ func storable(s string) string {
 
 // OpenIntents are the changes of a flow ("" for all) whose outcome is not known: the last entry of each intent that is intended, sent or unknown, oldest first.
 func (s *Store) OpenIntents(ctx context.Context, flow string) ([]Entry, error) {
-	query, args := `SELECT `+entryColumns+` FROM journal WHERE seq IN (SELECT seq FROM intents WHERE state IN `+marks(1, len(openStates)), []any{}
+	query, args := `SELECT `+entryColumns+` FROM journal WHERE tenant = @tenant AND seq IN (SELECT seq FROM intents WHERE tenant = @tenant AND state IN `+marks(1, len(openStates)), []any{}
 	for _, state := range openStates {
 		args = append(args, state)
 	}
@@ -192,7 +192,7 @@ type JournalFilter struct {
 
 // Journal is the history of something, newest first.
 func (s *Store) Journal(ctx context.Context, filter JournalFilter) ([]Entry, error) {
-	query, args := `SELECT `+entryColumns+` FROM journal WHERE 1 = 1`, []any{}
+	query, args := `SELECT `+entryColumns+` FROM journal WHERE tenant = @tenant`, []any{}
 	for _, f := range []struct{ column, value string }{
 		{"intent", filter.Intent}, {"link", filter.Link}, {"run", filter.Run}, {"account", filter.Account},
 		{"ref_kind", filter.Ref.Kind}, {"ref_parent", filter.Ref.Parent}, {"ref_id", filter.Ref.ID},
@@ -231,36 +231,42 @@ type Head struct {
 // written. The head lets a caller notice what the chain cannot: entries cut off at the end.
 func (s *Store) VerifyJournal(ctx context.Context) (Head, error) {
 	var head Head
-	err := s.view(ctx, "verify the journal", func(t tx) error {
-		err := t.each(ctx, func(rows *sql.Rows) error {
-			var e Entry
-			if err := rows.Scan(e.row()...); err != nil {
-				return fmt.Errorf("%w at entry %d: it cannot be read: %w", ErrBroken, head.Seq+1, err)
-			}
-			switch {
-			case e.Seq != head.Seq+1:
-				return fmt.Errorf("%w at entry %d: it is missing, the next one is %d", ErrBroken, head.Seq+1, e.Seq)
-			case e.Hash != e.chain(head.Hash):
-				return fmt.Errorf("%w at entry %d (intent %s): it is not as it was written", ErrBroken, e.Seq, e.Intent)
-			}
-			head = Head{e.Seq, e.Hash}
-			return nil
-		}, `SELECT `+entryColumns+` FROM journal ORDER BY seq`)
-		if err != nil {
-			return err
-		}
-		return verifyIntents(ctx, t)
+	err := s.view(ctx, "verify the journal", func(t tx) (err error) {
+		head, err = verifyJournal(ctx, t)
+		return err
 	})
 	return head, err
+}
+
+func verifyJournal(ctx context.Context, t tx) (Head, error) {
+	var head Head
+	err := t.each(ctx, func(rows *sql.Rows) error {
+		var e Entry
+		if err := rows.Scan(e.row()...); err != nil {
+			return fmt.Errorf("%w at entry %d: it cannot be read: %w", ErrBroken, head.Seq+1, err)
+		}
+		switch {
+		case e.Seq != head.Seq+1:
+			return fmt.Errorf("%w at entry %d: it is missing, the next one is %d", ErrBroken, head.Seq+1, e.Seq)
+		case e.Hash != e.chain(head.Hash):
+			return fmt.Errorf("%w at entry %d (intent %s): it is not as it was written", ErrBroken, e.Seq, e.Intent)
+		}
+		head = Head{e.Seq, e.Hash}
+		return nil
+	}, `SELECT `+entryColumns+` FROM journal WHERE tenant = @tenant ORDER BY seq`)
+	if err != nil {
+		return head, err
+	}
+	return head, verifyIntents(ctx, t)
 }
 
 // verifyIntents compares the table of intents, which decides what may follow, with the journal it was made from.
 func verifyIntents(ctx context.Context, t tx) error {
 	for _, query := range []string{
-		`SELECT intent, seq FROM intents i WHERE NOT EXISTS
-			(SELECT 1 FROM journal j WHERE j.seq = i.seq AND j.intent = i.intent AND j.state = i.state AND j.flow = i.flow) ORDER BY seq LIMIT 1`,
-		`SELECT intent, seq FROM journal j WHERE NOT EXISTS
-			(SELECT 1 FROM intents i WHERE i.intent = j.intent AND i.seq >= j.seq) ORDER BY seq LIMIT 1`,
+		`SELECT intent, seq FROM intents i WHERE i.tenant = @tenant AND NOT EXISTS
+			(SELECT 1 FROM journal j WHERE j.tenant = i.tenant AND j.seq = i.seq AND j.intent = i.intent AND j.state = i.state AND j.flow = i.flow) ORDER BY seq LIMIT 1`,
+		`SELECT intent, seq FROM journal j WHERE j.tenant = @tenant AND NOT EXISTS
+			(SELECT 1 FROM intents i WHERE i.tenant = j.tenant AND i.intent = j.intent AND i.seq >= j.seq) ORDER BY seq LIMIT 1`,
 	} {
 		var intent string
 		var seq int64

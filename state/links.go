@@ -87,9 +87,9 @@ func putLinks(ctx context.Context, t tx, links []Link, now time.Time) error {
 	if err := refuseClaimed(ctx, t, links); err != nil {
 		return err
 	}
-	return t.insert(ctx, `INSERT INTO links (id, flow, kind, vendor_account, vendor_kind, vendor_parent, vendor_id, psa_account, psa_kind,
-			psa_parent, psa_id, label, state, how, created_at, closed_at)`,
-		`ON CONFLICT (id) DO UPDATE SET flow = excluded.flow, kind = excluded.kind, vendor_account = excluded.vendor_account,
+	return t.insert(ctx, `links`, `id, flow, kind, vendor_account, vendor_kind, vendor_parent, vendor_id, psa_account, psa_kind,
+			psa_parent, psa_id, label, state, how, created_at, closed_at`,
+		`ON CONFLICT (tenant, id) DO UPDATE SET flow = excluded.flow, kind = excluded.kind, vendor_account = excluded.vendor_account,
 			vendor_kind = excluded.vendor_kind, vendor_parent = excluded.vendor_parent, vendor_id = excluded.vendor_id,
 			psa_account = excluded.psa_account, psa_kind = excluded.psa_kind, psa_parent = excluded.psa_parent, psa_id = excluded.psa_id,
 			label = excluded.label, state = excluded.state, how = excluded.how, closed_at = excluded.closed_at`,
@@ -162,13 +162,13 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 				byLine = append(byLine, l.PSA.Account, l.PSA.Kind, l.PSA.Parent, l.PSA.ID)
 			}
 		}
-		err := t.each(ctx, known, `SELECT `+linkColumns+` FROM links WHERE state = 'active'
+		err := t.each(ctx, known, `SELECT `+linkColumns+` FROM links WHERE links.tenant = @tenant AND state = 'active'
 			AND (flow, kind, vendor_parent, vendor_id) IN (VALUES `+marks(len(byVendor)/4, 4)+`)`, byVendor...)
 		if err != nil {
 			return err
 		}
 		if len(byLine) > 0 {
-			err := t.each(ctx, known, `SELECT `+linkColumns+` FROM links WHERE state = 'active' AND kind = 'line'
+			err := t.each(ctx, known, `SELECT `+linkColumns+` FROM links WHERE links.tenant = @tenant AND state = 'active' AND kind = 'line'
 				AND (psa_account, psa_kind, psa_parent, psa_id) IN (VALUES `+marks(len(byLine)/4, 4)+`)`, byLine...)
 			if err != nil {
 				return err
@@ -187,7 +187,7 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 // Links streams the active links of a flow and kind in order of the vendor record's parent and id; an empty flow or kind means any.
 // An error from yield ends it and is returned as it is.
 func (s *Store) Links(ctx context.Context, flow string, kind model.Kind, yield func(Link) error) error {
-	query, args := `SELECT `+linkColumns+` FROM links WHERE state = 'active'`, []any{}
+	query, args := `SELECT `+linkColumns+` FROM links WHERE links.tenant = @tenant AND state = 'active'`, []any{}
 	if flow != "" {
 		query, args = query+` AND flow = ?`, append(args, flow)
 	}
@@ -227,7 +227,7 @@ func (s *Store) LinkByPSA(ctx context.Context, flow string, kind model.Kind, end
 
 func (s *Store) link(ctx context.Context, where string, args ...any) (l Link, ok bool, err error) {
 	err = s.view(ctx, "read a link", func(t tx) error {
-		ok, err = t.one(ctx, l.row(), `SELECT `+linkColumns+` FROM links WHERE `+where, args...)
+		ok, err = t.one(ctx, l.row(), `SELECT `+linkColumns+` FROM links WHERE links.tenant = @tenant AND `+where, args...)
 		return err
 	})
 	return l, ok, err
@@ -242,8 +242,8 @@ func (s *Store) LinkedIDs(ctx context.Context, account, kind string) (map[string
 			err := rows.Scan(&id)
 			ids[id] = true
 			return err
-		}, `SELECT vendor_id FROM links WHERE state = 'active' AND vendor_account = ? AND vendor_kind = ?
-			UNION SELECT psa_id FROM links WHERE state = 'active' AND psa_account = ? AND psa_kind = ?`, account, kind, account, kind)
+		}, `SELECT vendor_id FROM links WHERE links.tenant = @tenant AND state = 'active' AND vendor_account = ? AND vendor_kind = ?
+			UNION SELECT psa_id FROM links WHERE links.tenant = @tenant AND state = 'active' AND psa_account = ? AND psa_kind = ?`, account, kind, account, kind)
 	})
 	return ids, err
 }
@@ -252,14 +252,14 @@ func (s *Store) LinkedIDs(ctx context.Context, account, kind string) (map[string
 func (s *Store) CloseLink(ctx context.Context, id string) error {
 	return s.update(ctx, "close link "+id, func(t tx) error {
 		var state LinkState
-		ok, err := t.one(ctx, []any{&state}, `SELECT state FROM links WHERE id = ?`, id)
+		ok, err := t.one(ctx, []any{&state}, `SELECT state FROM links WHERE tenant = @tenant AND id = ?`, id)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return fmt.Errorf("link %w; list the links to see their ids", ErrNotFound)
 		}
-		_, err = t.exec(ctx, `UPDATE links SET state = 'closed', closed_at = ? WHERE id = ? AND state = 'active'`, stamp(s.clock()), id)
+		_, err = t.exec(ctx, `UPDATE links SET state = 'closed', closed_at = ? WHERE tenant = @tenant AND id = ? AND state = 'active'`, stamp(s.clock()), id)
 		return err
 	})
 }

@@ -28,7 +28,7 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Lock, error) {
 		var other string
 		var started, renewed, expires time.Time
 		taken, err := t.one(ctx, []any{&other, moment{&started}, moment{&renewed}, moment{&expires}},
-			`SELECT holder, started_at, renewed_at, expires_at FROM lease WHERE name = ?`, daemonLease)
+			`SELECT holder, started_at, renewed_at, expires_at FROM lease WHERE tenant = @tenant AND name = ?`, daemonLease)
 		if err != nil {
 			return err
 		}
@@ -36,8 +36,8 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Lock, error) {
 			return fmt.Errorf("%w: %s, since %s, last heard of %s; stop that process, or if it is dead wait until %s, when its lock ends by itself",
 				ErrLocked, other, started.Format(time.RFC3339), renewed.Format(time.RFC3339), expires.Format(time.RFC3339))
 		}
-		_, err = t.exec(ctx, `INSERT INTO lease (name, token, holder, started_at, renewed_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (name) DO UPDATE SET token = excluded.token, holder = excluded.holder, started_at = excluded.started_at,
+		_, err = t.exec(ctx, `INSERT INTO lease (tenant, name, token, holder, started_at, renewed_at, expires_at) VALUES (@tenant, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (tenant, name) DO UPDATE SET token = excluded.token, holder = excluded.holder, started_at = excluded.started_at,
 				renewed_at = excluded.renewed_at, expires_at = excluded.expires_at`,
 			daemonLease, l.token, holder, stamp(now), stamp(now), stamp(now.Add(LeaseTime)))
 		return err
@@ -53,13 +53,13 @@ func (l *Lock) Renew(ctx context.Context) error {
 	s := l.store
 	return s.update(ctx, "renew the lock of "+s.name, func(t tx) error {
 		now := s.clock()
-		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE name = ? AND token = ?`,
+		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE tenant = @tenant AND name = ? AND token = ?`,
 			stamp(now), stamp(now.Add(LeaseTime)), daemonLease, l.token)
 		if err != nil || n == 1 {
 			return err
 		}
 		var other string
-		taken, err := t.one(ctx, []any{&other}, `SELECT holder FROM lease WHERE name = ?`, daemonLease)
+		taken, err := t.one(ctx, []any{&other}, `SELECT holder FROM lease WHERE tenant = @tenant AND name = ?`, daemonLease)
 		switch {
 		case err != nil:
 			return err
@@ -73,7 +73,7 @@ func (l *Lock) Renew(ctx context.Context) error {
 // Release gives the lock up. Releasing a lock that was lost changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
 	return l.store.update(ctx, "release the lock of "+l.store.name, func(t tx) error {
-		_, err := t.exec(ctx, `DELETE FROM lease WHERE name = ? AND token = ?`, daemonLease, l.token)
+		_, err := t.exec(ctx, `DELETE FROM lease WHERE tenant = @tenant AND name = ? AND token = ?`, daemonLease, l.token)
 		return err
 	})
 }

@@ -27,8 +27,8 @@ func (s *Store) SavePlan(ctx context.Context, digest, flow, run string, at time.
 		return fmt.Errorf("keep plan %q of flow %s: a plan needs a digest and a JSON body", digest, flow)
 	}
 	return s.update(ctx, "keep plan "+digest, func(t tx) error {
-		_, err := t.exec(ctx, `INSERT INTO plans (`+planColumns+`) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (digest) DO UPDATE SET run = excluded.run, made_at = excluded.made_at`,
+		_, err := t.exec(ctx, `INSERT INTO plans (tenant, `+planColumns+`) VALUES (@tenant, ?, ?, ?, ?, ?)
+			ON CONFLICT (tenant, digest) DO UPDATE SET run = excluded.run, made_at = excluded.made_at`,
 			digest, flow, run, stamp(at), string(body))
 		return err
 	})
@@ -47,7 +47,7 @@ func (s *Store) Plan(ctx context.Context, prefix string) (Plan, error) {
 			err := rows.Scan(p.row()...)
 			found = append(found, p)
 			return err
-		}, `SELECT `+planColumns+` FROM plans WHERE digest >= ? AND digest < ? ORDER BY digest LIMIT 2`, prefix, prefix+"~")
+		}, `SELECT `+planColumns+` FROM plans WHERE tenant = @tenant AND digest >= ? AND digest < ? ORDER BY digest LIMIT 2`, prefix, prefix+"~")
 		switch {
 		case err != nil:
 			return err
@@ -67,7 +67,7 @@ func (s *Store) Plan(ctx context.Context, prefix string) (Plan, error) {
 // LatestPlan is the newest plan of a flow.
 func (s *Store) LatestPlan(ctx context.Context, flow string) (p Plan, ok bool, err error) {
 	err = s.view(ctx, "find the latest plan of flow "+flow, func(t tx) error {
-		ok, err = t.one(ctx, p.row(), `SELECT `+planColumns+` FROM plans WHERE flow = ? ORDER BY made_at DESC, digest DESC LIMIT 1`, flow)
+		ok, err = t.one(ctx, p.row(), `SELECT `+planColumns+` FROM plans WHERE tenant = @tenant AND flow = ? ORDER BY made_at DESC, digest DESC LIMIT 1`, flow)
 		return err
 	})
 	return p, ok, err

@@ -40,6 +40,7 @@ func (r *Stored) row() []any {
 func (s *Store) UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error) {
 	now := stamp(s.clock())
 	err = s.update(ctx, "store records of "+account, func(t tx) error {
+		changed = 0
 		for rest := records; len(rest) > 0; {
 			size := min(len(rest), recordBatch)
 			n, err := upsertRecords(ctx, t, account, rest[:size], run, now)
@@ -84,7 +85,7 @@ func upsertRecords(ctx context.Context, t tx, account string, records []connecto
 	}
 
 	same := make(map[connectors.Ref]bool, len(order))
-	in := ` WHERE account = ? AND (kind, parent, id) IN (VALUES ` + marks(len(order), 3) + `)`
+	in := ` WHERE tenant = @tenant AND account = ? AND (kind, parent, id) IN (VALUES ` + marks(len(order), 3) + `)`
 	err := t.each(ctx, func(rows *sql.Rows) error {
 		var ref connectors.Ref
 		var hash, gone string
@@ -106,7 +107,7 @@ func upsertRecords(ctx context.Context, t tx, account string, records []connecto
 			args = append(args, ref.Kind, ref.Parent, ref.ID)
 		}
 		_, err := t.exec(ctx, `UPDATE records SET seen_run = ?, seen_at = ?
-			WHERE account = ? AND (kind, parent, id) IN (VALUES `+marks(len(same), 3)+`)`, args...)
+			WHERE tenant = @tenant AND account = ? AND (kind, parent, id) IN (VALUES `+marks(len(same), 3)+`)`, args...)
 		if err != nil {
 			return 0, err
 		}
@@ -117,8 +118,8 @@ func upsertRecords(ctx context.Context, t tx, account string, records []connecto
 			fresh = append(fresh, bodies[ref])
 		}
 	}
-	err = t.insert(ctx, `INSERT INTO records (account, kind, parent, id, fields, changed, hash, seen_run, seen_at, changed_at, gone_at)`,
-		`ON CONFLICT (account, kind, parent, id) DO UPDATE SET fields = excluded.fields, changed = excluded.changed, hash = excluded.hash,
+	err = t.insert(ctx, `records`, `account, kind, parent, id, fields, changed, hash, seen_run, seen_at, changed_at, gone_at`,
+		`ON CONFLICT (tenant, account, kind, parent, id) DO UPDATE SET fields = excluded.fields, changed = excluded.changed, hash = excluded.hash,
 			seen_run = excluded.seen_run, seen_at = excluded.seen_at, changed_at = excluded.changed_at, gone_at = ''`,
 		len(fresh), func(i int) []any {
 			b := fresh[i]
@@ -150,6 +151,7 @@ func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, exc
 	var gone []connectors.Ref
 	now := stamp(s.clock())
 	err := s.update(ctx, "mark missing "+kind+" records of "+account, func(t tx) error {
+		gone = nil
 		r, ok, err := runByID(ctx, t, run)
 		if err != nil {
 			return err
@@ -169,7 +171,7 @@ func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, exc
 				gone = append(gone, ref)
 			}
 			return nil
-		}, `SELECT parent, id FROM records WHERE account = ? AND kind = ? AND gone_at = '' AND seen_run <> ? AND seen_at < ?`+
+		}, `SELECT parent, id FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND gone_at = '' AND seen_run <> ? AND seen_at < ?`+
 			in.and("parent")+` ORDER BY parent, id`, args...)
 		if err != nil {
 			return err
@@ -181,7 +183,7 @@ func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, exc
 				args = append(args, ref.Parent, ref.ID)
 			}
 			_, err := t.exec(ctx, `UPDATE records SET gone_at = ?
-				WHERE account = ? AND kind = ? AND (parent, id) IN (VALUES `+marks(size, 2)+`)`, args...)
+				WHERE tenant = @tenant AND account = ? AND kind = ? AND (parent, id) IN (VALUES `+marks(size, 2)+`)`, args...)
 			if err != nil {
 				return err
 			}
@@ -198,7 +200,7 @@ func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, exc
 // Records streams the records of a kind in order of parent and id, in flat memory. An error from yield ends it and is returned as it is.
 func (s *Store) Records(ctx context.Context, account, kind string, filter RecordFilter, yield func(Stored) error) error {
 	parents, ids := narrow(filter.Parents), narrow(filter.IDs)
-	query := `SELECT ` + recordColumns + ` FROM records WHERE account = ? AND kind = ?` + parents.and("parent") + ids.and("id")
+	query := `SELECT ` + recordColumns + ` FROM records WHERE tenant = @tenant AND account = ? AND kind = ?` + parents.and("parent") + ids.and("id")
 	if !filter.IncludeGone {
 		query += ` AND gone_at = ''`
 	}
@@ -223,7 +225,7 @@ func (s *Store) Records(ctx context.Context, account, kind string, filter Record
 // Record is one record, also when it is gone; ok is false when it was never seen.
 func (s *Store) Record(ctx context.Context, account string, ref connectors.Ref) (r Stored, ok bool, err error) {
 	err = s.view(ctx, "read "+ref.Kind+" "+ref.ID+" of "+account, func(t tx) error {
-		ok, err = t.one(ctx, r.row(), `SELECT `+recordColumns+` FROM records WHERE account = ? AND kind = ? AND parent = ? AND id = ?`,
+		ok, err = t.one(ctx, r.row(), `SELECT `+recordColumns+` FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND parent = ? AND id = ?`,
 			account, ref.Kind, ref.Parent, ref.ID)
 		return err
 	})

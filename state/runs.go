@@ -76,15 +76,15 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 		}
 		r.ID = id.String()
 	}
-	r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
 	var running Run
 	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
-		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
+		r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
+		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
 			"interrupted: its process died", stamp(r.Started), r.Kind, r.Name, stamp(r.Started.Add(-aliveFor)))
 		if err != nil {
 			return err
 		}
-		busy, err := t.one(ctx, running.row(), `SELECT `+runColumns+` FROM runs WHERE state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
+		busy, err := t.one(ctx, running.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 			r.State, r.Finished = RunStopped, r.Started
 			r.Reason = fmt.Sprintf("skipped: run %s is still in progress", running.ID)
 		}
-		_, err = t.exec(ctx, `INSERT INTO runs (`+runColumns+`, stop_at, alive_at) VALUES `+marks(1, 11), append(r.row(), "", stamp(r.Started))...)
+		_, err = t.exec(ctx, `INSERT INTO runs (tenant, `+runColumns+`, stop_at, alive_at) VALUES (@tenant, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(r.row(), "", stamp(r.Started))...)
 		return err
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Store) RequestStop(ctx context.Context, id string) error {
 // changeRun changes a run that is in progress.
 func (s *Store) changeRun(ctx context.Context, doing, set, id string, args ...any) error {
 	return s.update(ctx, doing, func(t tx) error {
-		n, err := t.exec(ctx, `UPDATE runs SET `+set+` WHERE id = ? AND state = 'in progress'`, append(args, id)...)
+		n, err := t.exec(ctx, `UPDATE runs SET `+set+` WHERE tenant = @tenant AND id = ? AND state = 'in progress'`, append(args, id)...)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -149,7 +149,7 @@ func (s *Store) changeRun(ctx context.Context, doing, set, id string, args ...an
 func (s *Store) StopRequested(ctx context.Context, id string) (bool, error) {
 	var at time.Time
 	err := s.view(ctx, "look whether run "+id+" should stop", func(t tx) error {
-		_, err := t.one(ctx, []any{moment{&at}}, `SELECT stop_at FROM runs WHERE id = ?`, id)
+		_, err := t.one(ctx, []any{moment{&at}}, `SELECT stop_at FROM runs WHERE tenant = @tenant AND id = ?`, id)
 		return err
 	})
 	return !at.IsZero(), err
@@ -163,7 +163,7 @@ func (s *Store) AbandonRuns(ctx context.Context, reason string) (int, error) {
 	}
 	var n int64
 	err := s.update(ctx, "end interrupted runs", func(t tx) (err error) {
-		n, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE state = 'in progress'`, reason, stamp(s.clock()))
+		n, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress'`, reason, stamp(s.clock()))
 		return err
 	})
 	return int(n), err
@@ -178,7 +178,7 @@ func (s *Store) Runs(ctx context.Context, limit int) ([]Run, error) {
 			err := rows.Scan(r.row()...)
 			runs = append(runs, r)
 			return err
-		}, `SELECT `+runColumns+` FROM runs ORDER BY started_at DESC, id DESC LIMIT ?`, limit)
+		}, `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant ORDER BY started_at DESC, id DESC LIMIT ?`, limit)
 	})
 	return runs, err
 }
@@ -193,14 +193,14 @@ func (s *Store) RunByID(ctx context.Context, id string) (r Run, ok bool, err err
 }
 
 func runByID(ctx context.Context, t tx, id string) (r Run, ok bool, err error) {
-	ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE id = ?`, id)
+	ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND id = ?`, id)
 	return r, ok, err
 }
 
 // LastRun is the newest run of a kind and name that was not skipped; ok is false when there is none.
 func (s *Store) LastRun(ctx context.Context, kind RunKind, name string) (r Run, ok bool, err error) {
 	err = s.view(ctx, fmt.Sprintf("find the last %s %s", kind, name), func(t tx) error {
-		ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE kind = ? AND name = ? AND NOT (state = 'stopped' AND reason LIKE 'skipped:%')
+		ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND kind = ? AND name = ? AND NOT (state = 'stopped' AND reason LIKE 'skipped:%')
 			ORDER BY started_at DESC, id DESC LIMIT 1`, kind, name)
 		return err
 	})

@@ -58,8 +58,8 @@ func putSnapshots(ctx context.Context, t tx, snapshots []Snapshot, now time.Time
 		last[end{snap.Link, snap.Side}] = len(kept)
 		kept = append(kept, snap)
 	}
-	return t.insert(ctx, `INSERT INTO snapshots (link, side, fields, read_at, run)`,
-		`ON CONFLICT (link, side) DO UPDATE SET fields = excluded.fields, read_at = excluded.read_at, run = excluded.run`,
+	return t.insert(ctx, `snapshots`, `link, side, fields, read_at, run`,
+		`ON CONFLICT (tenant, link, side) DO UPDATE SET fields = excluded.fields, read_at = excluded.read_at, run = excluded.run`,
 		len(kept), func(i int) []any {
 			snap := &kept[i]
 			return []any{snap.Link, snap.Side, document{&snap.Fields}, moment{&snap.At}, snap.Run}
@@ -86,7 +86,7 @@ func (s *Store) Snapshots(ctx context.Context, links []string) (map[string]Memor
 				}
 				found[snap.Link] = m
 				return nil
-			}, `SELECT link, side, fields, read_at, run FROM snapshots WHERE link IN `+marks(1, len(in.args)), in.args...)
+			}, `SELECT link, side, fields, read_at, run FROM snapshots WHERE tenant = @tenant AND link IN `+marks(1, len(in.args)), in.args...)
 			if err != nil {
 				return err
 			}
@@ -105,9 +105,9 @@ func (s *Store) Snapshots(ctx context.Context, links []string) (map[string]Memor
 // "" means all. An error from yield ends it and is returned as it is.
 func (s *Store) LinksWithMemory(ctx context.Context, flow string, kind model.Kind, vendorParent string, yield func(Link, Memory) error) error {
 	query := `SELECT ` + linkColumns + `, v.link, v.fields, v.read_at, v.run, p.link, p.fields, p.read_at, p.run FROM links
-		LEFT JOIN snapshots v ON v.link = links.id AND v.side = 'vendor'
-		LEFT JOIN snapshots p ON p.link = links.id AND p.side = 'psa'
-		WHERE links.state = 'active' AND links.flow = ? AND links.kind = ?`
+		LEFT JOIN snapshots v ON v.tenant = links.tenant AND v.link = links.id AND v.side = 'vendor'
+		LEFT JOIN snapshots p ON p.tenant = links.tenant AND p.link = links.id AND p.side = 'psa'
+		WHERE links.tenant = @tenant AND links.state = 'active' AND links.flow = ? AND links.kind = ?`
 	args := []any{flow, kind}
 	if vendorParent != "" {
 		query += ` AND links.vendor_parent = ?`

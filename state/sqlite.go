@@ -2,7 +2,7 @@ package state
 
 import (
 	"context"
-	"embed"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,27 +18,11 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-//go:embed migrations/sqlite/*.sql
-var sqliteMigrations embed.FS
-
 func init() { sqlx.BindDriver("sqlite", sqlx.QUESTION) }
 
-// Open opens the state database that dsn names, creates it when it is not there, and brings its schema up to date.
-//
-//	sqlite:trueup.db                      a file; its folder must exist
-//	sqlite:/backup/trueup.db?mode=ro      a file that is only looked at; every write fails with ErrReadOnly
-//	sqlite::memory:                       a temporary file that Close removes, for tests and demonstrations
-func Open(ctx context.Context, dsn string, opts ...Option) (*Store, error) {
-	o := options{now: time.Now, wait: 10 * time.Second}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	path, ok := strings.CutPrefix(dsn, "sqlite:")
-	if !ok || path == "" {
-		// The text is not repeated: it may be a database URL with a password in it.
-		return nil, errors.New("open state: the setting must look like sqlite:trueup.db")
-	}
-	path, query, asked := strings.Cut(path, "?")
+// openFile opens what follows sqlite: in a data source name.
+func openFile(ctx context.Context, name string, o options) (*Store, error) {
+	path, query, asked := strings.Cut(name, "?")
 	if asked && query != "mode=ro" {
 		return nil, fmt.Errorf("open state %s: unknown option after the question mark; the only one is mode=ro", path)
 	}
@@ -76,8 +60,14 @@ func openSQLite(ctx context.Context, path string, readOnly bool, o options) (*St
 	write.SetMaxOpenConns(1)
 	// Readers are not limited: a stream whose yield reads again needs another connection, and waiting for one would be a deadlock.
 	read.SetMaxIdleConns(4)
-	s := &Store{name: path, now: o.now, write: write, read: read, explain: explainSQLite}
-	if err := migrate(ctx, write, readOnly); err != nil {
+	s := &Store{name: path, tenant: o.tenant, now: o.now, write: write, read: read, dialect: dialect{
+		explain:  explainSQLite,
+		again:    func(error) bool { return false }, // who may write is decided when a transaction begins
+		begin:    func(context.Context, tx) error { return nil },
+		look:     sql.TxOptions{ReadOnly: true},
+		prepares: true,
+	}}
+	if s.migrated, err = migrateSQLite(ctx, write, readOnly); err != nil {
 		return nil, errors.Join(explainSQLite(err), s.Close())
 	}
 	if !readOnly {
@@ -149,50 +139,19 @@ func sqliteURI(path string, readOnly, reader bool, wait time.Duration) string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-// schemaTable is where goose keeps the version. Its name also tells a trueup file from any other database.
-const schemaTable = "trueup_schema"
-
-// migrate brings the schema up to date, or refuses a file that is not ours or is newer than this program.
-func migrate(ctx context.Context, db *sqlx.DB, readOnly bool) error {
+func migrateSQLite(ctx context.Context, db *sqlx.DB, readOnly bool) (Migrated, error) {
 	var ours, tables int
 	err := db.QueryRowContext(ctx, `SELECT coalesce(sum(name = '`+schemaTable+`'), 0), count(*) FROM sqlite_master WHERE type = 'table'`).
 		Scan(&ours, &tables)
 	switch {
 	case err != nil:
-		return err
+		return Migrated{}, err
 	case ours == 0 && tables > 0:
-		return because(ErrNotDatabase, "it is the database of another program; name another file under state: in trueup.yaml", nil)
+		return Migrated{}, because(ErrNotDatabase, "it is the database of another program; name another file under state: in trueup.yaml", nil)
 	case ours == 0 && readOnly:
-		return because(ErrNotDatabase, "it is empty; a file that is only looked at must have been written by trueup", nil)
+		return Migrated{}, because(ErrNotDatabase, "it is empty; a file that is only looked at must have been written by trueup", nil)
 	}
-	files, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db.DB, files, goose.WithTableName(schemaTable),
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return err
-	}
-	current, target, err := provider.GetVersions(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the schema version: %w", err)
-	case current > target:
-		return because(ErrNewer, fmt.Sprintf("its schema is version %d and this program knows %d; upgrade trueup", current, target), nil)
-	case current < target && readOnly:
-		return because(ErrReadOnly, fmt.Sprintf("its schema is version %d and must become %d; open it once without mode=ro", current, target), nil)
-	case current == target:
-		return nil
-	}
-	if _, err = provider.Up(ctx); err == nil {
-		return nil
-	}
-	// Another process may have been creating the same file; then its work is as good as ours.
-	if now, _, again := provider.GetVersions(ctx); again == nil && now == target {
-		return nil
-	}
-	return fmt.Errorf("bring the schema from version %d to %d: %w", current, target, err)
+	return migrate(ctx, db, goose.DialectSQLite3, "migrations/sqlite", readOnly)
 }
 
 // explainSQLite adds cause and next step to the errors of SQLite that a person can do something about.

@@ -21,8 +21,9 @@ import (
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	statetest.Run(t, func(t testing.TB, opts ...state.Option) *state.Store {
-		return open(t, filepath.Join(t.TempDir(), "trueup.db"), opts...)
+	statetest.Run(t, func(t testing.TB) statetest.Opener {
+		path := filepath.Join(t.TempDir(), "trueup.db")
+		return func(opts ...state.Option) *state.Store { return open(t, path, opts...) }
 	})
 }
 
@@ -156,7 +157,7 @@ func TestOpenRefusals(t *testing.T) {
 
 func TestOpenNames(t *testing.T) {
 	t.Parallel()
-	for _, dsn := range []string{"", "trueup.db", "sqlite:", "postgres://trueup:hunter2@db.example.com/trueup", "sqlite:trueup.db?cache=shared"} {
+	for _, dsn := range []string{"", "trueup.db", "sqlite:", "mysql://trueup:hunter2@db.example.com/trueup", "sqlite:trueup.db?cache=shared"} {
 		_, err := state.Open(t.Context(), dsn)
 		if err == nil {
 			t.Errorf("%q was opened", dsn)

@@ -1,6 +1,6 @@
 // Package state is trueup's memory: everything that must survive being killed at any instruction.
 //
-// A Store keeps, for one installation:
+// A Store keeps, for one tenant of one database:
 //
 //   - cursors, sweeps and gaps: how far each account has been read, and what was not (cursors.go, gaps.go);
 //   - records: what each account holds, in native form; never deleted, only marked gone (records.go);
@@ -9,9 +9,14 @@
 //   - the journal: every intended change and what became of it; append-only and hash-chained (journal.go, docs/journal.md);
 //   - the lock: one daemon at a time, by a lease that expires (lock.go).
 //
-// The SQL is plain, so that another database can pass the same suite (statetest). Exported methods open the transaction;
-// unexported functions are given it. Reading never waits for writing and may go on inside a stream: a yield function may call any
-// method of the Store. Times are UTC; the zero time is "never".
+// The database is SQLite (sqlite.go) or PostgreSQL (postgres.go); what differs is a dialect, and both pass the same suite (statetest).
+// The SQL is plain and every statement names the tenant as @tenant; one that does not is refused, so that none can see another
+// tenant's rows. Copy moves everything from one database to another (copy.go).
+//
+// Exported methods open the transaction; unexported functions are given it. Writers of a tenant take turns, between processes too.
+// Reading never waits for writing and may go on inside a stream: a yield function may call any method of the Store. A writing
+// transaction that the database gave up in favour of another is run again, so what it collects begins anew inside it.
+// Times are UTC; the zero time is "never".
 //
 // Errors say what was being done, the cause and the next step. Those that a caller decides on wrap one of the Err values.
 package state
@@ -31,20 +36,32 @@ import (
 
 // Store is an open state database. It is safe for concurrent use. Close it when done.
 type Store struct {
-	name    string // as the user wrote it, for messages
-	now     func() time.Time
-	write   *sqlx.DB // one connection: writers take turns here instead of failing as busy
-	read    *sqlx.DB
-	explain func(error) error // adds cause and next step to the driver's errors
-	cleanup func() error
+	name     string // as the user wrote it, without what may be secret; for messages
+	tenant   string
+	now      func() time.Time
+	write    *sqlx.DB // one connection: writers take turns here instead of failing as busy
+	read     *sqlx.DB
+	dialect  dialect
+	migrated Migrated
+	cleanup  func() error
+}
+
+// dialect is what differs between databases.
+type dialect struct {
+	explain  func(error) error               // adds cause and next step to the driver's errors
+	again    func(error) bool                // the database gave the transaction up and it may be run again
+	begin    func(context.Context, tx) error // what a writing transaction says first
+	look     sql.TxOptions                   // how a transaction that only reads sees one unchanging picture
+	prepares bool                            // a prepared statement pays, and cannot end up on another connection
 }
 
 // Option changes how a Store is opened.
 type Option func(*options)
 
 type options struct {
-	now  func() time.Time
-	wait time.Duration
+	now    func() time.Time
+	wait   time.Duration
+	tenant string
 }
 
 // WithClock replaces the wall clock.
@@ -52,6 +69,9 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 
 // WithWait sets how long to wait for another process that is writing; 10 seconds by default.
 func WithWait(d time.Duration) Option { return func(o *options) { o.wait = d } }
+
+// WithTenant makes everything that the Store does that of one tenant; "" by default. Tenants of one database see nothing of each other.
+func WithTenant(name string) Option { return func(o *options) { o.tenant = name } }
 
 // Close closes the database.
 func (s *Store) Close() error {
@@ -64,11 +84,41 @@ func (s *Store) Close() error {
 
 func (s *Store) clock() time.Time { return s.now().UTC() }
 
-// tx is a transaction whose statements are written with ? marks, whatever the database calls them.
-type tx struct{ *sqlx.Tx }
+// tx is a transaction of a tenant. Its statements are written with ? for arguments and @tenant for the tenant, whatever the
+// database calls them.
+type tx struct {
+	*sqlx.Tx
+	tenant  string
+	dialect *dialect
+}
+
+// bind puts the tenant among the arguments. A statement that does not name it would reach every tenant's rows.
+func (t tx) bind(query string, args []any) (string, []any, error) {
+	const mark = "@tenant"
+	parts := strings.Split(query, mark)
+	if len(parts) == 1 {
+		return "", nil, fmt.Errorf("the statement %q does not name the tenant", query)
+	}
+	bound := make([]any, 0, len(args)+len(parts)-1)
+	for i, part := range parts {
+		if i > 0 {
+			bound = append(bound, t.tenant)
+		}
+		n := strings.Count(part, "?")
+		if n > len(args) {
+			return "", nil, fmt.Errorf("the statement %q lacks arguments", query)
+		}
+		bound, args = append(bound, args[:n]...), args[n:]
+	}
+	return t.Rebind(strings.Join(parts, "?")), append(bound, args...), nil
+}
 
 func (t tx) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	res, err := t.ExecContext(ctx, t.Rebind(query), args...)
+	query, args, err = t.bind(query, args)
+	if err != nil {
+		return 0, err
+	}
+	res, err := t.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +127,11 @@ func (t tx) exec(ctx context.Context, query string, args ...any) (rows int64, er
 
 // one scans the only row into targets; found is false when there is none.
 func (t tx) one(ctx context.Context, targets []any, query string, args ...any) (found bool, err error) {
-	err = t.QueryRowContext(ctx, t.Rebind(query), args...).Scan(targets...)
+	query, args, err = t.bind(query, args)
+	if err != nil {
+		return false, err
+	}
+	err = t.QueryRowContext(ctx, query, args...).Scan(targets...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -86,7 +140,15 @@ func (t tx) one(ctx context.Context, targets []any, query string, args ...any) (
 
 // each calls row for every row; row scans it.
 func (t tx) each(ctx context.Context, row func(*sql.Rows) error, query string, args ...any) error {
-	rows, err := t.QueryContext(ctx, t.Rebind(query), args...)
+	query, args, err := t.bind(query, args)
+	if err != nil {
+		return err
+	}
+	return t.rows(ctx, row, query, args...)
+}
+
+func (t tx) rows(ctx context.Context, row func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := t.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -101,18 +163,31 @@ func (t tx) each(ctx context.Context, row func(*sql.Rows) error, query string, a
 // batchArgs bounds the arguments of one statement. Databases allow more, but longer statements are no faster.
 const batchArgs = 2000
 
-// insert writes n rows by statements of many rows each: head VALUES (?, ?), (?, ?) tail.
-func (t tx) insert(ctx context.Context, head, tail string, n int, row func(i int) []any) error {
+// insert writes n rows of the tenant by statements of many rows each; tail says what to do with those that are there.
+func (t tx) insert(ctx context.Context, table, columns, tail string, n int, row func(i int) []any) error {
+	return t.fill(ctx, table, "tenant, "+columns, tail, n, func(i int) []any { return append([]any{t.tenant}, row(i)...) })
+}
+
+// fill is insert where the rows name their tenant themselves.
+func (t tx) fill(ctx context.Context, table, columns, tail string, n int, row func(i int) []any) error {
 	if n == 0 {
 		return nil
 	}
 	width := len(row(0))
 	size := min(n, max(1, batchArgs/width))
-	full, err := t.PrepareContext(ctx, t.Rebind(head+" VALUES "+marks(size, width)+" "+tail))
-	if err != nil {
-		return err
+	statement := func(rows int) string {
+		return t.Rebind("INSERT INTO " + table + " (" + columns + ") VALUES " + marks(rows, width) + " " + tail)
 	}
-	defer full.Close()
+	whole := statement(size)
+	run := func(args []any) (sql.Result, error) { return t.ExecContext(ctx, whole, args...) }
+	if t.dialect.prepares {
+		prepared, err := t.PrepareContext(ctx, whole)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = prepared.Close() }()
+		run = func(args []any) (sql.Result, error) { return prepared.ExecContext(ctx, args...) }
+	}
 	args := make([]any, 0, size*width)
 	for i := 0; i < n; i += size {
 		count := min(size, n-i)
@@ -120,10 +195,11 @@ func (t tx) insert(ctx context.Context, head, tail string, n int, row func(i int
 		for j := range count {
 			args = append(args, row(i+j)...)
 		}
+		var err error
 		if count == size {
-			_, err = full.ExecContext(ctx, args...)
+			_, err = run(args)
 		} else {
-			_, err = t.exec(ctx, head+" VALUES "+marks(count, width)+" "+tail, args...)
+			_, err = t.ExecContext(ctx, statement(count), args...)
 		}
 		if err != nil {
 			return err
@@ -138,39 +214,60 @@ func marks(rows, width int) string {
 	return strings.Repeat(row+", ", rows-1) + row
 }
 
+// attempts is how often a writing transaction is tried that the database gives up in favour of another.
+const attempts = 5
+
 // update runs change in one transaction that is committed when it returns nil. doing names the work in errors.
 func (s *Store) update(ctx context.Context, doing string, change func(tx) error) error {
-	return s.transact(ctx, s.write, nil, doing, change)
+	var err error
+	for range attempts {
+		err = s.transact(ctx, s.write, nil, func(t tx) error {
+			if err := s.dialect.begin(ctx, t); err != nil {
+				return err
+			}
+			return change(t)
+		})
+		if err == nil {
+			return nil
+		}
+		if !s.dialect.again(err) {
+			break
+		}
+	}
+	return s.failed(ctx, doing, err)
 }
 
 // view runs look on one unchanging picture of the database.
 func (s *Store) view(ctx context.Context, doing string, look func(tx) error) error {
-	return s.transact(ctx, s.read, &sql.TxOptions{ReadOnly: true}, doing, look)
-}
-
-func (s *Store) transact(ctx context.Context, db *sqlx.DB, opts *sql.TxOptions, doing string, work func(tx) error) error {
-	t, err := db.BeginTxx(ctx, opts)
-	if err != nil {
-		return s.failed(doing, err)
-	}
-	defer t.Rollback() //nolint:errcheck // after a commit this does nothing; before one, the first error is the one to tell
-	if err := work(tx{t}); err != nil {
-		return s.failed(doing, err)
-	}
-	if err := t.Commit(); err != nil {
-		return s.failed(doing, err)
+	if err := s.transact(ctx, s.read, &s.dialect.look, look); err != nil {
+		return s.failed(ctx, doing, err)
 	}
 	return nil
+}
+
+func (s *Store) transact(ctx context.Context, db *sqlx.DB, opts *sql.TxOptions, work func(tx) error) error {
+	t, err := db.BeginTxx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer t.Rollback() //nolint:errcheck // after a commit this does nothing; before one, the first error is the one to tell
+	if err := work(tx{t, s.tenant, &s.dialect}); err != nil {
+		return err
+	}
+	return t.Commit()
 }
 
 // stopped carries an error of the caller's own yield function through the layers untouched.
 type stopped struct{ error }
 
-func (s *Store) failed(doing string, err error) error {
+func (s *Store) failed(ctx context.Context, doing string, err error) error {
 	if own, ok := errors.AsType[stopped](err); ok {
 		return own.error
 	}
-	return fmt.Errorf("%s: %w", doing, s.explain(err))
+	if cancelled := ctx.Err(); cancelled != nil && !errors.Is(err, cancelled) {
+		err = fmt.Errorf("%w (%w)", cancelled, err) // a driver may have words of its own for it
+	}
+	return fmt.Errorf("%s: %w", doing, s.dialect.explain(err))
 }
 
 // stored is the one form of a time in the database: fixed width, so that text order is time order.

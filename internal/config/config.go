@@ -7,7 +7,7 @@
 // # trueup.yaml
 //
 //	version: 1
-//	state: sqlite:trueup.db        # where everything is remembered; this is the default
+//	state: sqlite:trueup.db        # where everything is remembered; this is the default. Or postgres://user@host/database
 //	timezone: Europe/London        # billing days are calendar days here; schedules are read in it
 //	listen: 8480                   # where the daemon tells of its health; not written, it listens nowhere
 //	accounts:
@@ -26,6 +26,9 @@
 //	${env:NAME}     an environment variable
 //	${file:/path}   a file, without the line ends at its end
 //	${secret:name}  the vault beside the state, in which trueup keeps tokens that a system replaces
+//
+// The password of a PostgreSQL server must be such a reference, as in postgres://trueup:${env:DB_PASSWORD}@db.example.com/trueup, or the
+// whole value is one; what stands inside a URL is escaped by trueup. The vault is then in the folder of trueup.yaml.
 //
 // A setting that the system calls secret must be exactly one of these, so that no secret stands in the file; the vault
 // serves secret settings only. Inside { } such a value needs quotes, because braces mean something to YAML there.
@@ -86,15 +89,14 @@ import (
 	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/internal/diag"
 	"github.com/trueup-sync/trueup/internal/strictyaml"
-	"github.com/trueup-sync/trueup/internal/vault"
 )
 
 // Config is a trueup.yaml and its flows, checked and with defaults filled in.
 type Config struct {
 	File     string // as it was named to Load
 	Dir      string // the folder of File; relative paths were resolved against it
-	State    string // data source name of the store: sqlite:<path>
-	StateDir string // the folder of the store; the vault is in it
+	State    string // data source name of the store: sqlite:<path> or postgres://...; the latter may hold a password, so it is never shown
+	StateDir string // the folder of the store, or of File when the store is a server; the vault is in it
 	Timezone *time.Location
 	Listen   string          // host:port on which the daemon serves its health and metrics; "" for nowhere
 	Accounts []AccountConfig // sorted by name
@@ -219,33 +221,6 @@ func (l *loader) version(m *strictyaml.Map) {
 	if n := m.Need("version"); n.IsScalar() && n.Text() != "1" {
 		n.Complain("write version: 1", "version %q is not known to this trueup", n.Text())
 	}
-}
-
-// readState sets State, StateDir and the vault. It comes before the accounts, whose secrets may be in the vault.
-func (l *loader) readState(n *strictyaml.Node) {
-	dsn := defaultState
-	if n.Present() {
-		v, ok := l.resolve(n, false)
-		if !ok {
-			return
-		}
-		dsn = v.text
-	}
-	name, found := strings.CutPrefix(dsn, "sqlite:")
-	switch {
-	case !found:
-		n.Complain("write sqlite:trueup.db", "this trueup keeps its state in SQLite only")
-		return
-	case name == "" || strings.HasPrefix(name, ":memory:"):
-		n.Complain("write sqlite:trueup.db", "the state needs a file: what trueup has done must be remembered")
-		return
-	}
-	name = l.path(name)
-	l.config.State, l.config.StateDir = "sqlite:"+name, filepath.Dir(name)
-	if l.vault == nil {
-		l.vault = vault.Open(l.config.StateDir)
-	}
-	l.config.Vault = l.vault
 }
 
 func (l *loader) readTimezone(root, n *strictyaml.Node) {

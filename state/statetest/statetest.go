@@ -1,7 +1,7 @@
 // Package statetest is what every state database must do. A database's own test calls Run and adds only what is special about it:
 //
 //	func TestSQLite(t *testing.T) {
-//		statetest.Run(t, func(t testing.TB, opts ...state.Option) *state.Store { ... a new, empty store ... })
+//		statetest.Run(t, func(t testing.TB) statetest.Opener { ... a new, empty database ... })
 //	}
 //
 // When a method is added to the store, its test goes here.
@@ -18,11 +18,11 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
-// Open makes a new, empty store that lives until the end of the test.
-type Open func(t testing.TB, opts ...state.Option) *state.Store
+// Opener opens the one database again and again; each store lives until the end of the test.
+type Opener func(opts ...state.Option) *state.Store
 
 // Run runs the suite.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, database func(t testing.TB) Opener) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *bench)
@@ -87,11 +87,14 @@ func Run(t *testing.T, open Open) {
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
+
+		{"tenants: two in one database never see each other", tenants},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			clock := &Clock{now: time.Date(2031, 1, 31, 6, 0, 0, 0, time.UTC)}
-			c.test(t, &bench{open(t, state.WithClock(clock.Now)), clock})
+			open := database(t)
+			c.test(t, &bench{open(state.WithClock(clock.Now)), clock, open})
 		})
 	}
 }
@@ -100,6 +103,7 @@ func Run(t *testing.T, open Open) {
 type bench struct {
 	*state.Store
 	clock *Clock
+	open  Opener
 }
 
 // Clock is a clock for tests.
