@@ -97,11 +97,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.store, err = state.Open(ctx, cfg.State)
-	switch {
-	case errors.Is(err, state.ErrNoFolder), errors.Is(err, state.ErrNotDatabase):
-		return nil, usageError{err} // what the configuration names is not there
-	case err != nil:
+	if s.store, err = openStore(ctx, cfg.State); err != nil {
 		return nil, err
 	}
 	s.engine = &engine.Engine{Store: s.store, Accounts: accounts, Log: s.log, Now: time.Now, Location: cfg.Timezone}

@@ -75,6 +75,11 @@ var raced = []string{"daemon", "held"}
 
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
+	transcripts(t, "testdata", func(*testscript.Env) error { return nil })
+}
+
+// transcripts runs those of a folder; setup prepares what only they need.
+func transcripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 	plain := ""
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		plain = t.TempDir()
@@ -83,7 +88,7 @@ func TestTranscripts(t *testing.T) {
 		}
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_TRANSCRIPTS") != "",
@@ -93,7 +98,7 @@ func TestTranscripts(t *testing.T) {
 				e.Setenv("PATH", plain+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			}
 			e.Values[deskKey{}] = &desk{running: map[string]*process{}, used: map[string]bool{}}
-			return nil
+			return setup(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox": cmdSandbox, "misbehave": cmdMisbehave, "behave": cmdBehave, "pair": cmdPair, "stranger": cmdStranger, "seats": cmdSeats, "edit": cmdEdit, "add": cmdAdd,
