@@ -29,6 +29,10 @@ E2E := ./internal/e2e
 
 .PHONY: test
 test: ## run all tests, with the race detector where a C compiler is present
+	@if [ -z "$$TRUEUP_TEST_POSTGRES" ]; then \
+		echo '*** NOT TESTED: PostgreSQL. TRUEUP_TEST_POSTGRES names no server. Only the SQLite half of the store is tested.' >&2; \
+		echo '*** Start one and run make test again before you change state:  eval "$$(.ci/postgres start /tmp/trueup-postgres)"' >&2; \
+	fi
 	@compiler="$$(go env CC)"; \
 	if [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$${compiler%% *}" >/dev/null 2>&1; then \
 		echo 'go test -race (all packages but $(E2E)), go test $(E2E)'; \
