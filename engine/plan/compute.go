@@ -144,6 +144,17 @@ func conflict(rule Conflict, vendor, psa model.Value) verdict {
 	return held
 }
 
+// doubtful reports an amount that more often comes from a broken price sheet, or from the wrong one, than from a price: nothing where there
+// was something, or another currency.
+func doubtful(from, to model.Value) bool {
+	before, had := from.Money()
+	after, has := to.Money()
+	if !had || !has || before.Sign() == 0 {
+		return false
+	}
+	return after.Sign() == 0 || after.Currency() != before.Currency()
+}
+
 // compareValues orders two quantities or two amounts of one currency.
 func compareValues(a, b model.Value) (order int, ok bool) {
 	if x, isQuantity := a.Quantity(); isQuantity {
@@ -206,6 +217,13 @@ func computePair(p *Plan, in Input, pair Pair) {
 			held.Fields = []FieldChange{change}
 			held.Effect = effectOf(pair, held)
 			p.Held = append(p.Held, Held{held, v.reason, differ(field, pair, vendor, psa), nextFor(v.reason, field)})
+			quiet = false
+		case doubtful(change.From, change.To):
+			held := newChange(in.Flow, pair, v.write)
+			held.Fields = []FieldChange{change}
+			held.Effect = effectOf(pair, held)
+			p.Held = append(p.Held, Held{held, DoubtfulPrice, fmt.Sprintf("%s would become %s where it was %s", field, shown(change.To), shown(change.From)),
+				"look at the price sheet at the vendor; if the amount is right, write it into the line by hand"})
 			quiet = false
 		case !writable:
 			held := newChange(in.Flow, pair, v.write)

@@ -28,6 +28,7 @@ const (
 	OverCustomer     Reason = "over_customer_limit"
 	OverRun          Reason = "over_run_limit"
 	NoPrice          Reason = "no_price"
+	DoubtfulPrice    Reason = "doubtful_price"
 	AmbiguousLine    Reason = "ambiguous_line"
 	AmbiguousMatch   Reason = "ambiguous_contract"
 	AmbiguousProduct Reason = "ambiguous_product"
@@ -77,6 +78,7 @@ var sentences = map[Reason]string{
 	OverCustomer:     "over the limit for one customer",
 	OverRun:          "over the limit for one run",
 	NoPrice:          "no price is known for this product",
+	DoubtfulPrice:    "the new amount is zero or in another currency",
 	AmbiguousLine:    "lines of this product exist that are not linked to a subscription",
 	AmbiguousMatch:   "the customer has more than one contract of this type",
 	AmbiguousProduct: "more than one PSA product has this key",
