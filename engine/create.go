@@ -70,15 +70,25 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 		hold(plan.NewAtVendor, "the flow only proposes new lines", "create it by hand, or set lines.missing: {psa: create} in the flow")
 		return
 	}
-	if reason, detail, next := c.product(g, sub, product, set, &change, p); reason != "" {
+	if cost, price := values["unit_cost"], values["unit_price"]; costsButBillsNothing(cost, price) {
+		hold(plan.DoubtfulPrice, fmt.Sprintf("a seat costs %s and the price list says it sells for nothing", cost), "look at the price list at the vendor; create the line by hand and write "+sub.ID+" into it")
+		return
+	}
+	// Everything that may be in the way is asked before anything is planned: nothing is created for a line that is held.
+	if reason, detail, next := c.inTheWay(g, sub.Text("product")); reason != "" {
 		hold(reason, detail, next)
 		return
 	}
-	if reason, detail, next := c.contract(g, set, &change, p); reason != "" {
-		hold(reason, detail, next)
-		return
-	}
+	c.product(sub.Text("product"), product, set, &change, p)
+	c.contract(g, set, &change, p)
 	p.Changes = append(p.Changes, change)
+}
+
+// costsButBillsNothing reports a price of zero for something that is paid for. What is free on both sides is billed as it is.
+func costsButBillsNothing(cost, price model.Value) bool {
+	paid, _ := cost.Money()
+	billed, told := price.Money()
+	return told && billed.Sign() == 0 && paid.Sign() > 0
 }
 
 // planNewCustomer plans the company of a vendor customer that nothing matches, with its contract and lines. A customer with nothing to
@@ -155,17 +165,35 @@ func priceOf(values model.Fields) plan.Effect {
 	return plan.Effect{Bill: price.Times(seats), Unpriced: !ok}
 }
 
-// product finds the PSA product of a line or plans it.
-func (c *creations) product(g *group, sub subscription, product model.Record, set func(string, model.Value), change *plan.Change, p *plan.Plan) (reason plan.Reason, detail, next string) {
-	key := sub.Text("product")
-	switch found := c.psaProducts[key]; {
-	case len(found) == 1:
-		set("product", model.Text(found[0].ID))
-		return "", "", ""
-	case len(found) > 1:
-		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", found[0].ID, found[1].ID, key), "make one of them inactive"
-	case c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate):
+// contractsOf are the contracts on which a group's new line could stand.
+func (c *creations) contractsOf(g *group) []model.Record {
+	if g.created != "" {
+		return nil // the company does not exist yet
+	}
+	return c.contracts[g.psa.ID]
+}
+
+// inTheWay says why a line cannot be made for want of one certain product and one certain contract; "" when it can.
+func (c *creations) inTheWay(g *group, key string) (reason plan.Reason, detail, next string) {
+	rules, contracts, products := c.flow.Contracts, c.contractsOf(g), c.psaProducts[key]
+	switch {
+	case len(products) > 1:
+		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", products[0].ID, products[1].ID, key), "make one of them inactive"
+	case len(products) == 0 && (c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate)):
 		return plan.NoProduct, "no product in " + c.psa.Name + " carries " + key, "create it by hand, or set products.missing: {psa: create} in the flow"
+	case len(contracts) > 1:
+		return plan.AmbiguousMatch, fmt.Sprintf("%d active contracts of type %q: %s", len(contracts), rules.Type, ids(contracts)), "write the line by hand on the right one with the subscription id, or end the contract that is not needed"
+	case len(contracts) == 0 && (rules.MissingPSA != MissingCreate || !c.psa.Can(model.KindContract, connectors.AbilityCreate)):
+		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, rules.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
+	}
+	return "", "", ""
+}
+
+// product finds the PSA product of a line or plans it.
+func (c *creations) product(key string, product model.Record, set func(string, model.Value), change *plan.Change, p *plan.Plan) {
+	if found := c.psaProducts[key]; len(found) == 1 {
+		set("product", model.Text(found[0].ID))
+		return
 	}
 	id, planned := c.products[key]
 	if !planned {
@@ -183,25 +211,15 @@ func (c *creations) product(g *group, sub subscription, product model.Record, se
 	}
 	change.Refs["product"] = id
 	change.After = append(change.After, id)
-	return "", "", ""
 }
 
 // contract finds the contract of a line or plans it.
-func (c *creations) contract(g *group, set func(string, model.Value), change *plan.Change, p *plan.Plan) (reason plan.Reason, detail, next string) {
+func (c *creations) contract(g *group, set func(string, model.Value), change *plan.Change, p *plan.Plan) {
 	rules := c.flow.Contracts
-	var found []model.Record
-	if g.created == "" {
-		found = c.contracts[g.psa.ID]
-	}
-	switch {
-	case len(found) == 1:
+	if found := c.contractsOf(g); len(found) == 1 {
 		set("contract", model.Text(found[0].ID))
 		change.Target.Parent = found[0].ID
-		return "", "", ""
-	case len(found) > 1:
-		return plan.AmbiguousMatch, fmt.Sprintf("%d active contracts of type %q: %s", len(found), rules.Type, ids(found)), "write the line by hand on the right one with the subscription id, or end the contract that is not needed"
-	case rules.MissingPSA != MissingCreate || !c.psa.Can(model.KindContract, connectors.AbilityCreate):
-		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, rules.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
+		return
 	}
 	id := plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created)
 	if !c.planned[id] {
@@ -222,7 +240,6 @@ func (c *creations) contract(g *group, set func(string, model.Value), change *pl
 	}
 	change.Refs["contract"] = id
 	change.After = append(change.After, id)
-	return "", "", ""
 }
 
 func ids(records []model.Record) string {

@@ -159,8 +159,8 @@ func TestContractsThatCannotBeChosen(t *testing.T) {
 	if got := reasons(o.sync().Plan); !strings.Contains(got, "held ambiguous_contract") {
 		t.Errorf("got %s", got)
 	}
-	if n := len(o.psa.Records("addition")); n != 0 {
-		t.Errorf("%d lines", n)
+	if n := len(o.psa.Records("addition")) + len(o.psa.Records("catalogItem")); n != 0 {
+		t.Errorf("%d lines and products; nothing is made for a line that is held", n)
 	}
 }
 
@@ -223,5 +223,29 @@ func TestAFailedCompanyTakesItsLinesWithIt(t *testing.T) {
 	o.settled()
 	if len(o.psa.Records("company")) != 2 || len(o.psa.Records("addition")) != 1 {
 		t.Errorf("%d companies, %d lines", len(o.psa.Records("company")), len(o.psa.Records("addition")))
+	}
+}
+
+// TestNothingIsSoldForNothing: a list price of zero for something that is paid for holds the new line; what is free stays free.
+func TestNothingIsSoldForNothing(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.tenant("t-1", "Kea", "kea.example")
+	o.company("Kea", "kea.example")
+	o.price(premium, "P3Y", "monthly", "12.5 GBP", "0 GBP")
+	o.price("CFQ7TTC0FREE:0001", "P1M", "monthly", "0 GBP", "0 GBP")
+	o.subscription("t-1", "s-paid", 5, "P3Y")
+	free := o.subscription("t-1", "s-free", 5, "P1M")
+	o.edit(o.vendor, free, "sku", model.Text("CFQ7TTC0FREE:0001"))
+	result := o.sync()
+	if got := reasons(result.Plan); got != "[held doubtful_price]" {
+		t.Errorf("got %s\n%s", got, text(result.Plan))
+	}
+	lines := o.psa.Records("addition")
+	if len(lines) != 1 || lines[0].Fields["custom.Vendor Subscription Id"].String() != "s-free" {
+		t.Errorf("lines %+v", lines)
+	}
+	if n := len(o.psa.Records("catalogItem")); n != 1 {
+		t.Errorf("%d products, want the free one alone: nothing is made for a line that is held", n)
 	}
 }

@@ -78,7 +78,7 @@ var sentences = map[Reason]string{
 	OverCustomer:     "over the limit for one customer",
 	OverRun:          "over the limit for one run",
 	NoPrice:          "no price is known for this product",
-	DoubtfulPrice:    "the new amount is zero or in another currency",
+	DoubtfulPrice:    "an amount is zero or in another currency, where neither was to be expected",
 	AmbiguousLine:    "lines of this product exist that are not linked to a subscription",
 	AmbiguousMatch:   "the customer has more than one contract of this type",
 	AmbiguousProduct: "more than one PSA product has this key",
