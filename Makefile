@@ -23,10 +23,7 @@ demo: ## run the whole product on local stand-ins of the outside systems; DEMO_A
 build: ## build one static binary: bin/trueup
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/trueup
 
-# The race detector is C code: it needs cgo and a C compiler. The end-to-end tests run without it: SQLite in Go is ten times slower
-# under it, and every package they go through is tested with it on its own.
-E2E := ./internal/e2e
-
+# The race detector is C code: it needs cgo and a C compiler.
 .PHONY: test
 test: ## run all tests, with the race detector where a C compiler is present
 	@if [ -z "$$TRUEUP_TEST_POSTGRES" ]; then \
@@ -35,8 +32,7 @@ test: ## run all tests, with the race detector where a C compiler is present
 	fi
 	@compiler="$$(go env CC)"; \
 	if [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$${compiler%% *}" >/dev/null 2>&1; then \
-		echo 'go test -race (all packages but $(E2E)), go test $(E2E)'; \
-		go test -race $$(go list ./... | grep -v /internal/e2e) && go test $(E2E); \
+		echo go test -race ./...; go test -race ./...; \
 	else \
 		echo '*** NOT TESTED: data races. The race detector needs a C compiler and cgo, and there is none here.' >&2; \
 		echo '*** Install gcc or clang and run make test again before you send a change.' >&2; \

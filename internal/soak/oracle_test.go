@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/memory"
@@ -46,7 +48,7 @@ type oracle struct {
 	paid                  map[string]model.Value     // by line: the price that a person typed
 	deleted, vanished     map[string]bool            // subscriptions
 	endedByUser           map[string]bool            // lines
-	overtyped             map[string]bool            // lines whose cost, which the vendor owns, a person typed: it may be put there again
+	overtyped             map[string][]time.Time     // by line: when a person typed its cost, which the vendor owns; it may be put there again
 	missed                bool                       // the feed lost something
 	last                  engine.Result
 	lastErr               error
@@ -54,7 +56,7 @@ type oracle struct {
 
 func newOracle(vendor, psa *memory.World) *oracle {
 	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
-		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string]bool{}}
+		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string][]time.Time{}}
 }
 
 func (o *oracle) total() int { return o.vendorWorld.TotalEffects() + o.psaWorld.TotalEffects() }
@@ -258,7 +260,8 @@ func (o *oracle) once(store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	done := map[string]string{}
+	slices.Reverse(entries) // oldest first
+	done := map[string]state.Entry{}
 	for _, entry := range entries {
 		if entry.State != state.JournalIntended {
 			continue
@@ -280,20 +283,26 @@ func (o *oracle) once(store *state.Store) error {
 		if c.Op == plan.OpChange {
 			does = nil
 			for _, f := range c.Fields {
-				if f.Field == "unit_cost" && o.overtyped[c.Target.ID] {
-					continue
+				what := fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To)
+				if f.Field == "unit_cost" && o.typedBetween(c.Target.ID, done[what].At, entry.At) {
+					delete(done, what) // a person typed over the first
 				}
-				does = append(does, fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To))
+				does = append(does, what)
 			}
 		}
 		for _, what := range does {
-			if other := done[what]; other != "" {
-				return fmt.Errorf("intents %s and %s did the same: %s %s", other, entry.Intent, c.Label, what)
+			if other := done[what]; other.Intent != "" {
+				return fmt.Errorf("intents %s and %s did the same: %s %s", other.Intent, entry.Intent, c.Label, what)
 			}
-			done[what] = entry.Intent
+			done[what] = entry
 		}
 	}
 	return nil
+}
+
+// typedBetween reports whether a person typed a line's cost between two writes of it.
+func (o *oracle) typedBetween(line string, first, second time.Time) bool {
+	return slices.ContainsFunc(o.overtyped[line], func(at time.Time) bool { return !at.Before(first) && !at.After(second) })
 }
 
 func text(p plan.Plan) string {

@@ -241,7 +241,7 @@ func (p *play) step(s step) error {
 			if s.op == price {
 				p.paid[line.ID] = v
 			} else {
-				p.overtyped[line.ID] = true
+				p.overtyped[line.ID] = append(p.overtyped[line.ID], p.now)
 			}
 			return p.psa.Edit(line, field, v)
 		}
