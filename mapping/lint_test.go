@@ -131,7 +131,7 @@ m.yaml:10:33: in does not work with quantities and money (compare with == and or
 m.yaml:11:21: field() takes one name in quotes (write field("the field's name"))
 m.yaml:12:24: unknown function "count" (did you mean "round"?)`},
 		{"expressions: cut off by YAML", product("active: {value: any(tags, # == sku)}"),
-			"m.yaml:7:1: not valid YAML: did not find expected node content"},
+			"m.yaml:7:7: not valid YAML: did not find expected node content"},
 		{"expressions: cut off by a YAML comment", head + "  product:\n    from: ware\n    where: any(tags, # == sku)\n    fields: {sku: sku}",
 			"m.yaml:6:20: the expression ends too early (put it in single quotes: without them YAML takes # for a comment and, between braces, a comma for the end)"},
 		{"where", head + "  product:\n    from: ware\n    where: sku\n    fields: {sku: sku}",

@@ -43,7 +43,7 @@ func Parse(file string, source []byte, problems *diag.List) *Node {
 			problems.Add(diag.Pos{File: file}, "see the examples in configs", "the file is empty")
 		} else {
 			message, hint := syntaxMessage(err)
-			problems.Add(syntaxPos(file, err), hint, "%s", message)
+			problems.Add(syntaxPos(file, source), hint, "%s", message)
 		}
 		return nil
 	}
@@ -85,13 +85,29 @@ func (n *Node) child(y *yaml.Node) *Node { return &Node{y, n.file, n.problems} }
 
 var lineInError = regexp.MustCompile(`line (\d+):? ?`)
 
-func syntaxPos(file string, err error) diag.Pos {
-	pos := diag.Pos{File: file}
-	if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
-		pos.Line, _ = strconv.Atoi(m[1])
-		pos.Column = 1
+// longestSearch bounds the search for the place of a syntax error, in lines; people write no longer files.
+const longestSearch = 5000
+
+// syntaxPos finds the line that is to blame. The parser's own answer is often the start of the block around it, so the longest
+// beginning of the file that is valid is looked for; the line after it cannot be understood.
+func syntaxPos(file string, source []byte) diag.Pos {
+	lines := bytes.SplitAfter(source, []byte("\n"))
+	if len(lines) > longestSearch {
+		return diag.Pos{File: file}
 	}
-	return pos
+	valid := len(lines) - 1
+	for end := len(source) - len(lines[valid]); valid > 0; valid-- {
+		var doc yaml.Node
+		if err := yaml.NewDecoder(bytes.NewReader(source[:end])).Decode(&doc); err == nil || errors.Is(err, io.EOF) {
+			break
+		}
+		end -= len(lines[valid-1])
+	}
+	for valid < len(lines)-1 && len(bytes.TrimSpace(lines[valid])) == 0 {
+		valid++
+	}
+	indent := len(lines[valid]) - len(bytes.TrimLeft(lines[valid], " "))
+	return diag.Pos{File: file, Line: valid + 1, Column: indent + 1}
 }
 
 func syntaxMessage(err error) (message, hint string) {

@@ -64,6 +64,8 @@ func TestComplaints(t *testing.T) {
 		{"nothing is asked of absent keys", "{}", ""},
 		{"empty", "", "a.yaml: the file is empty (see the examples in configs)"},
 		{"only a comment", "# nothing\n", "a.yaml: the file is empty (see the examples in configs)"},
+		{"not YAML: the line that is out of step, not the block it breaks", "records:\n  one:\n    a: 1\n two:\n    b: 2\n", "a.yaml:4:2: not valid YAML: did not find expected key"},
+		{"not YAML: a quote that is never closed", "a: 1\nb: \"x\nc: 2\n", "a.yaml:2:1: not valid YAML: found unexpected end of stream"},
 		{"not YAML", "text: a\n\tflag: true\n", "a.yaml:2:1: not valid YAML: found a tab character that violates indentation"},
 		{"two documents", "text: a\n---\ntext: b\n", "a.yaml:2:1: a second YAML document in one file is not read (put it into a file of its own)"},
 		{"wrong root", "[a]", "a.yaml:1:1: expected a map of keys and values, found a list"},
@@ -85,7 +87,7 @@ func TestComplaints(t *testing.T) {
 		{"key shape", "{[a]: b}", "a.yaml:1:2: expected a text, found a list\n" + `a.yaml:1:2: unknown key "" (known: count, flag, list, map, text, word)`},
 		{"merge key", "map: {<<: {needed: x}}", `a.yaml:1:6: "needed" is missing (add it)` + "\n" + `a.yaml:1:7: unknown key "<<" (known: needed)`},
 		{"anchor", "text: &planted a", "a.yaml:1:7: anchors and aliases are not allowed (write the value out in each place; a text that starts with * or & needs quotes)"},
-		{"alias without anchor", "text: *planted", "a.yaml: anchors and aliases are not allowed (write the value out in each place; a text that starts with * or & needs quotes)"},
+		{"alias without anchor", "text: *planted", "a.yaml:1:1: anchors and aliases are not allowed (write the value out in each place; a text that starts with * or & needs quotes)"},
 		{"tag", "text: !planted a", "a.yaml:1:7: tags are not allowed (a text that starts with ! needs quotes)"},
 		{"several at once", "flag: 1\nextra: x\ncount: a\n", `a.yaml:1:7: "1" is not true or false (write true or false)
 a.yaml:2:1: unknown key "extra" (known: count, flag, list, map, text, word)
