@@ -134,6 +134,13 @@ func (w *world) pairRef(pair pairing) plan.PairRef {
 		PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindLine, ID: pair.line.ID, Parent: pair.line.parent}}
 }
 
+// flying reports that a write to either record of a pair, or the creation of its line, has no known outcome yet. The line may be seen before
+// its creation is settled; until then what stands on it cannot be told from what was sent.
+func (w *world) flying(ref plan.PairRef) bool {
+	return w.inFlight[apply.LinkID(w.flow.Name, ref)] || w.inFlight[flightKey(w.vendor.Name, ref.Vendor.Parent, ref.Vendor.ID)] ||
+		w.inFlight[flightKey(w.psa.Name, ref.PSA.Parent, ref.PSA.ID)]
+}
+
 func lineLabel(sub subscription) string {
 	label := sub.Text("name")
 	if term := strings.TrimSpace(sub.Text("term") + " " + sub.Text("billing_cycle")); term != "" {
@@ -156,7 +163,7 @@ func (w *world) comparable(g *group, pair pairing, ref plan.PairRef, label strin
 		PSA:      plan.End{Account: w.psa.Name, Now: ruled(l.Fields, rules), Memory: pair.memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindLine, rules)},
 		UnitCost: product.Fields["unit_cost"], UnitPrice: l.Fields["unit_price"],
 		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: locked(sub),
-		InFlight: w.inFlight[flightKey(w.vendor.Name, sub.tenant, sub.ID)] || w.inFlight[flightKey(w.psa.Name, l.parent, l.ID)],
+		InFlight: w.flying(ref),
 	}
 	if strings.EqualFold(p.PSA.Now["subscription"].String(), sub.ID) {
 		p.Vendor.Now["subscription"] = p.PSA.Now["subscription"] // ids differ in case from one system to another
@@ -236,7 +243,7 @@ func (w *world) planEnd(g *group, pair pairing, ref plan.PairRef, label string, 
 	switch {
 	case !pair.sub.complete || !pair.line.complete:
 		hold(plan.Incomplete, "the line would end on "+end.Last.String(), "find out why the read was incomplete (trueup status), then run again")
-	case w.inFlight[flightKey(w.psa.Name, pair.line.parent, pair.line.ID)]:
+	case w.flying(ref):
 		hold(plan.InFlight, "an earlier write to this line was interrupted", "it is looked at before the next run")
 	case !w.psa.Can(model.KindLine, connectors.AbilityEnd):
 		hold(plan.NotEditable, "the line should end on "+end.Last.String(), "end it by hand")
@@ -322,8 +329,8 @@ func (w *world) customerPairs(g *group, memories map[string]state.Memory) []plan
 			Vendor:   plan.End{Account: w.vendor.Name, Now: now, Memory: memory.Vendor.Fields, Writable: writable(w.vendor.Account, model.KindCustomer, rules)},
 			PSA:      plan.End{Account: w.psa.Name, Now: ruled(g.psa.Fields, rules), Memory: memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindCustomer, rules)},
 			Complete: w.vendor.complete(kind.Name, "") && w.psa.complete(psaKind.Name, ""),
-			InFlight: w.inFlight[flightKey(w.psa.Name, "", g.psa.ID)] || w.inFlight[flightKey(w.vendor.Name, "", tenant.ID)],
 		}
+		p.InFlight = w.flying(p.Ref)
 		p.Vendor.AsOther = canonical(w.psa.Account, model.KindCustomer, p.Vendor.Now, p.PSA.Now)
 		pairs = append(pairs, p)
 	}

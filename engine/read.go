@@ -226,7 +226,8 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 		return fmt.Errorf("system %s cannot list %s", r.Descriptor().System, kind)
 	}
 	whole := parents == nil
-	known, err := e.countKnown(ctx, r, kind, whole)
+	// What the store holds is the total to expect, and what makes an empty answer unbelievable.
+	known, err := e.Store.CountRecords(ctx, r.Name, kind, parents...)
 	if err != nil {
 		return err
 	}
@@ -265,9 +266,8 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 	case err != nil:
 		listing.Gaps = append(listing.Gaps, connectors.Gap{Class: connectors.ClassOf(err), Reason: err.Error()})
 	}
-	if received == 0 && known > 0 && whole && listing.Complete() {
-		listing.Gaps = append(listing.Gaps, connectors.Gap{Class: connectors.ClassTransient,
-			Reason: fmt.Sprintf("%s listed no %s at all, and %d were there before; an empty answer is not believed", r.Name, kind, known)})
+	if received == 0 && known > 0 && listing.Complete() {
+		listing.Gaps = emptyHanded(r.Name, kind, parents, known)
 	}
 	if err := refuseBlind(listing); err != nil {
 		return err
@@ -321,6 +321,19 @@ func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, ki
 	return group.Wait()
 }
 
+// emptyHanded are the gaps of a listing that gave nothing where there was something: of the whole kind, or of each parent asked for. Only a
+// later listing that gives something else of the kind can show that they are empty.
+func emptyHanded(account, kind string, parents []string, known int) (gaps []connectors.Gap) {
+	reason := fmt.Sprintf("%s listed no %s at all, and %d were there before; an empty answer is not believed", account, kind, known)
+	if parents == nil {
+		return []connectors.Gap{{Class: connectors.ClassTransient, Reason: reason}}
+	}
+	for _, parent := range parents {
+		gaps = append(gaps, connectors.Gap{Parent: parent, Class: connectors.ClassTransient, Reason: reason})
+	}
+	return gaps
+}
+
 // refuseBlind turns a listing that failed for want of rights into an error: a token that sees nobody is not an empty world.
 func refuseBlind(listing connectors.Listing) error {
 	for _, g := range listing.Gaps {
@@ -365,15 +378,6 @@ func (e *Engine) loadGaps(ctx context.Context, r *reading, kinds []string) error
 		r.gaps[kind] = gaps
 	}
 	return nil
-}
-
-// countKnown is how many live records of a kind the store holds; it is the total to expect, and what makes an empty answer
-// unbelievable.
-func (e *Engine) countKnown(ctx context.Context, r *reading, kind string, whole bool) (int, error) {
-	if !whole {
-		return 0, nil
-	}
-	return e.Store.CountRecords(ctx, r.Name, kind)
 }
 
 func (e *Engine) liveIDs(ctx context.Context, account, kind string) ([]string, error) {

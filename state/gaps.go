@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"slices"
 
 	"github.com/trueup-sync/trueup/connectors"
 )
@@ -27,11 +28,26 @@ func (s *Store) SetGaps(ctx context.Context, account, kind string, gaps []connec
 	})
 }
 
-// CountRecords counts the records of a kind that are not gone.
-func (s *Store) CountRecords(ctx context.Context, account, kind string) (n int, err error) {
+// CountRecords counts the records of a kind that are not gone: all of them, or those under the given parents.
+func (s *Store) CountRecords(ctx context.Context, account, kind string, parents ...string) (n int, err error) {
+	const query = `SELECT COUNT(*) FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND gone_at = ''`
 	err = s.view(ctx, "count "+account+" "+kind, func(t tx) error {
-		_, err := t.one(ctx, []any{&n}, `SELECT COUNT(*) FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND gone_at = ''`, account, kind)
-		return err
+		if len(parents) == 0 {
+			_, err := t.one(ctx, []any{&n}, query, account, kind)
+			return err
+		}
+		for chunk := range slices.Chunk(parents, narrowInSQL) {
+			args := []any{account, kind}
+			for _, parent := range chunk {
+				args = append(args, parent)
+			}
+			var some int
+			if _, err := t.one(ctx, []any{&some}, query+` AND parent IN `+marks(1, len(chunk)), args...); err != nil {
+				return err
+			}
+			n += some
+		}
+		return nil
 	})
 	return n, err
 }

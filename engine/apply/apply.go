@@ -37,6 +37,7 @@ type Store interface {
 	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
+	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
 }
 
 // Applier writes the changes of one run.

@@ -57,7 +57,11 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 		return nil // the account is not configured any more; the intent waits for it
 	}
 	entry.Run = a.Run
-	rec, seen, note := account.look(ctx, entry, c)
+	known, err := a.knownBeside(ctx, entry)
+	if err != nil {
+		return err
+	}
+	rec, seen, note := account.look(ctx, entry, c, known)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -74,10 +78,18 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	return a.Store.Append(ctx, entry)
 }
 
-// look asks the system what became of a write.
-func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change) (connectors.Record, finding, string) {
+// knownBeside counts the records that are known to stand where a creation would stand.
+func (a *Applier) knownBeside(ctx context.Context, entry state.Entry) (int, error) {
+	if entry.Ref.Parent == "" {
+		return a.Store.CountRecords(ctx, entry.Account, entry.Ref.Kind)
+	}
+	return a.Store.CountRecords(ctx, entry.Account, entry.Ref.Kind, entry.Ref.Parent)
+}
+
+// look asks the system what became of a write. known is how many records it should show beside one that was created.
+func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int) (connectors.Record, finding, string) {
 	if c.Op == plan.OpCreate {
-		return a.lookForCreated(ctx, entry, c)
+		return a.lookForCreated(ctx, entry, c, known)
 	}
 	reader, ok := a.Connector.(connectors.Reader)
 	if !ok {
@@ -119,7 +131,7 @@ func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change) (c
 }
 
 // lookForCreated searches for the record by the ids written into it.
-func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.Change) (connectors.Record, finding, string) {
+func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.Change, known int) (connectors.Record, finding, string) {
 	lister, ok := a.Connector.(connectors.Lister)
 	if !ok {
 		return connectors.Record{}, notSeen, "the system cannot be searched"
@@ -130,7 +142,9 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 	}
 	wanted := valuesOf(c)
 	var found []connectors.Record
+	received := 0
 	listing, err := lister.List(ctx, request, func(rec connectors.Record) error {
+		received++
 		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(c.Target.Kind, read.Fields, wanted) {
 			found = append(found, rec)
 		}
@@ -141,6 +155,8 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 		return found[0], happened, fmt.Sprintf("looked: found as %s", found[0].ID)
 	case err != nil:
 		return connectors.Record{}, notSeen, "could not look: " + err.Error()
+	case received == 0 && known > 0:
+		return connectors.Record{}, notSeen, fmt.Sprintf("could not look: nothing was listed where %d records were before, and an empty answer is not believed", known)
 	case !listing.Complete():
 		return connectors.Record{}, notSeen, "could not look everywhere: " + listing.Gaps[0].Reason
 	}

@@ -15,6 +15,9 @@ func TestKeptHistories(t *testing.T) {
 	}{
 		{"a line whose creation was not answered is edited before it is found", []step{
 			{op: order, n: 1}, {op: misbehave, side: 1, fault: memory.ErrorAfterCommit, value: "1"}, {op: run}, {op: bill, at: 2}}},
+		{"a line whose creation was not answered is looked for in an empty list, and edited", []step{
+			{op: run}, {op: order, n: 1}, {op: misbehave, side: 1, fault: memory.ErrorAfterCommit, value: "1"}, {op: run}, {op: bill, at: 2},
+			{op: misbehave, side: 1, fault: memory.EmptyList, value: "1"}, {op: run}, {op: buy, at: 2}, {op: run}}},
 		{"killed before a line's creation is settled, and it is edited", []step{
 			{op: order, n: 1}, {op: dieBefore, n: 2}, {op: bill, at: 2}, {op: run}}},
 	} {

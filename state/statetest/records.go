@@ -270,6 +270,7 @@ func recordsCounted(t *testing.T, b *bench) {
 	ctx := t.Context()
 	must[int](t)(b.UpsertRecords(ctx, "microsoft", []connectors.Record{subscription("c1", "s1", 1), subscription("c2", "s2", 1), {Kind: "customer", ID: "c1"}}, "run"))
 	equal(t, "subscriptions", must[int](t)(b.CountRecords(ctx, "microsoft", "subscription")), 2)
+	equal(t, "under one parent", must[int](t)(b.CountRecords(ctx, "microsoft", "subscription", "nobody")), 0)
 	equal(t, "of another account", must[int](t)(b.CountRecords(ctx, "psa", "subscription")), 0)
 	b.clock.Advance(time.Hour)
 	must[[]connectors.Ref](t)(b.MarkGone(ctx, "microsoft", "subscription", []string{"c1"}, nil, startRun(t, b, "microsoft")))
