@@ -45,6 +45,7 @@ type Account struct {
 	Secrets  map[string]Secret // secret settings
 	Vault    Vault             // where rotated tokens are kept; never nil
 	Budget   Budget            // requests the account may make; zero means the descriptor's limits
+	Turns    Turns             // the budget where other processes share it; nil when this one is alone
 	HTTP     *http.Client      // transport for tests and the sandbox's own CA; nil for the default
 	Log      *zap.Logger       // never nil
 	Now      func() time.Time  // never nil

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// kept are the tables that are copied, each with the key that orders it, those that others refer to first. Leases are not: they belong to
-// the daemons on a database, not to what it remembers.
+// kept are the tables that are copied, each with the key that orders it, those that others refer to first. Leases, budgets and
+// the tables of the job queue are not: they belong to the daemons on a database, not to what it remembers.
 var kept = []struct{ table, key string }{
 	{"cursors", "tenant, account"},
 	{"sweeps", "tenant, account, kind"},
@@ -188,7 +188,7 @@ func journals(ctx context.Context, t tx) (map[string]Head, error) {
 }
 
 // Idle refuses with ErrLocked a database that somebody works on: a daemon of any tenant that holds its lease, or a run that reported
-// progress within the last two minutes. What they do after a copy was made would be missing in it.
+// progress within LeaseTime. What they do after a copy was made would be missing in it.
 func (s *Store) Idle(ctx context.Context) error {
 	return s.view(ctx, "look whether "+s.name+" is in use", func(t tx) error {
 		now := s.clock()
@@ -204,7 +204,7 @@ func (s *Store) Idle(ctx context.Context) error {
 			err = t.rows(ctx, name, t.Rebind(`SELECT 'run ' || id FROM runs WHERE state = 'in progress' AND alive_at > ?`), stamp(now.Add(-aliveFor)))
 		}
 		if err == nil && len(busy) > 0 {
-			err = fmt.Errorf("%w: %s; stop it, or if it is dead wait two minutes, and try again", ErrLocked, strings.Join(slices.Sorted(maps.Keys(busy)), ", "))
+			err = fmt.Errorf("%w: %s; stop it, or if it is dead wait a minute, and try again", ErrLocked, strings.Join(slices.Sorted(maps.Keys(busy)), ", "))
 		}
 		return err
 	})

@@ -96,9 +96,20 @@ func (e *Entry) chain(previous string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Append writes entries, all or none, in their order. ErrTransition refuses one that may not follow the last entry of its intent.
+// Append writes entries, all or none, in their order. ErrTransition refuses one that may not follow the last entry of its intent. What lets
+// something be sent is refused with ErrOver when its run is over, and with ErrLockLost when this process was taken for dead (Join).
 func (s *Store) Append(ctx context.Context, entries ...Entry) error {
-	return s.update(ctx, "write the journal", func(t tx) error { return appendEntries(ctx, t, entries, s.clock()) })
+	return s.update(ctx, "write the journal", func(t tx) error {
+		now := s.clock()
+		for _, e := range entries {
+			if e.State == JournalIntended {
+				if err := s.permit(ctx, t, e.Run, now); err != nil {
+					return err
+				}
+			}
+		}
+		return appendEntries(ctx, t, entries, now)
+	})
 }
 
 // Settle writes an outcome together with what it makes true: snapshots taken from the read-back, and links. All or none, in one

@@ -2,6 +2,8 @@ package state
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,20 +11,98 @@ import (
 )
 
 // LeaseTime is how long a lock lasts without being renewed. Renew it every third of that.
-const LeaseTime = time.Minute
+const LeaseTime = 30 * time.Second
 
-// Lock says that its holder is the one daemon on this database. It is a lease: who stops renewing it loses it.
+// Lock says that its holder is a daemon of this database: the only one of a file, one of several on a server. It is a lease: who
+// stops renewing it loses it.
 type Lock struct {
 	store *Store
+	name  string
 	token string
 }
 
 const daemonLease = "daemon"
 
+// Token tells this daemon from every other that ever worked on the database.
+func (l *Lock) Token() string { return l.token }
+
+// Join makes this process a daemon of the database: as the only one where it is a file (Lock), beside others where it is a server. From then on
+// the journal takes a new intent of this Store only while the lease lasts, and each intent renews it, so that a process that was
+// taken for dead cannot begin a write (ErrLockLost).
+func (s *Store) Join(ctx context.Context, holder string) (*Lock, error) {
+	if !s.dialect.shared {
+		l, err := s.Lock(ctx, holder)
+		if err == nil {
+			s.fence.Store(l)
+		}
+		return l, err
+	}
+	token := uuid.NewString()
+	l := &Lock{s, daemonLease + " " + token, token}
+	err := s.update(ctx, "join the daemons of "+s.name, func(t tx) error {
+		now := s.clock()
+		if _, err := t.exec(ctx, `DELETE FROM lease WHERE tenant = @tenant AND expires_at <= ?`, stamp(now)); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `INSERT INTO lease (tenant, name, token, holder, started_at, renewed_at, expires_at) VALUES (@tenant, ?, ?, ?, ?, ?, ?)`,
+			l.name, l.token, holder, stamp(now), stamp(now), stamp(now.Add(LeaseTime)))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.fence.Store(l)
+	return l, nil
+}
+
+// Daemons are the tokens of those whose lease lasts, with the text that names each.
+func (s *Store) Daemons(ctx context.Context) (map[string]string, error) {
+	live := map[string]string{}
+	err := s.view(ctx, "list the daemons of "+s.name, func(t tx) error {
+		return t.each(ctx, func(rows *sql.Rows) error {
+			var token, holder string
+			err := rows.Scan(&token, &holder)
+			live[token] = holder
+			return err
+		}, `SELECT token, holder FROM lease WHERE tenant = @tenant AND expires_at > ?`, stamp(s.clock()))
+	})
+	return live, err
+}
+
+// permit lets a new intent of a run be written: the run goes on, and this process is not taken for dead. Being asked counts as a sign of life of
+// both, so that nobody takes over within LeaseTime of it.
+func (s *Store) permit(ctx context.Context, t tx, run string, now time.Time) error {
+	if l := s.fence.Load(); l != nil {
+		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE tenant = @tenant AND name = ? AND token = ? AND expires_at > ?`,
+			stamp(now), stamp(now.Add(LeaseTime)), l.name, l.token, stamp(now))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("%w: it was not renewed in time, so others take over; nothing new is sent", ErrLockLost)
+		}
+	}
+	if n, err := t.exec(ctx, `UPDATE runs SET alive_at = ? WHERE tenant = @tenant AND id = ? AND state = 'in progress'`, stamp(now), run); err != nil || n == 1 {
+		return err
+	}
+	if r, known, err := runByID(ctx, t, run); err != nil || known {
+		return errors.Join(err, fmt.Errorf("%w: run %s ended %s; nothing new is sent for it", ErrOver, run, r.State))
+	}
+	return nil // a journal may be kept without runs
+}
+
+// Permit asks whether a write of a run may still begin; ErrOver and ErrLockLost say that it may not. The answer is good for Permitted.
+func (s *Store) Permit(ctx context.Context, run string) error {
+	return s.update(ctx, "ask whether run "+run+" may go on", func(t tx) error { return s.permit(ctx, t, run, s.clock()) })
+}
+
+// Permitted is how long a permission lasts: a write must begin within it. Who takes over waits for longer than that.
+const Permitted = LeaseTime / 6
+
 // Lock takes the lock for holder, a text for people that names process and machine. ErrLocked names who has it, since when,
 // until when, and what to do. A lock that has expired is taken over.
 func (s *Store) Lock(ctx context.Context, holder string) (*Lock, error) {
-	l := &Lock{s, uuid.NewString()}
+	l := &Lock{s, daemonLease, uuid.NewString()}
 	err := s.update(ctx, "lock "+s.name, func(t tx) error {
 		now := s.clock()
 		var other string
@@ -54,26 +134,27 @@ func (l *Lock) Renew(ctx context.Context) error {
 	return s.update(ctx, "renew the lock of "+s.name, func(t tx) error {
 		now := s.clock()
 		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE tenant = @tenant AND name = ? AND token = ?`,
-			stamp(now), stamp(now.Add(LeaseTime)), daemonLease, l.token)
+			stamp(now), stamp(now.Add(LeaseTime)), l.name, l.token)
 		if err != nil || n == 1 {
 			return err
 		}
 		var other string
-		taken, err := t.one(ctx, []any{&other}, `SELECT holder FROM lease WHERE tenant = @tenant AND name = ?`, daemonLease)
+		taken, err := t.one(ctx, []any{&other}, `SELECT holder FROM lease WHERE tenant = @tenant AND name = ?`, l.name)
 		switch {
 		case err != nil:
 			return err
 		case taken:
 			return fmt.Errorf("%w: it was not renewed in time and %s took it over; stop this process", ErrLockLost, other)
 		}
-		return fmt.Errorf("%w: it was released; take it again", ErrLockLost)
+		return fmt.Errorf("%w: it was released, or not renewed in time; start this process again", ErrLockLost)
 	})
 }
 
 // Release gives the lock up. Releasing a lock that was lost changes nothing.
 func (l *Lock) Release(ctx context.Context) error {
+	l.store.fence.CompareAndSwap(l, nil)
 	return l.store.update(ctx, "release the lock of "+l.store.name, func(t tx) error {
-		_, err := t.exec(ctx, `DELETE FROM lease WHERE tenant = @tenant AND name = ? AND token = ?`, daemonLease, l.token)
+		_, err := t.exec(ctx, `DELETE FROM lease WHERE tenant = @tenant AND name = ? AND token = ?`, l.name, l.token)
 		return err
 	})
 }

@@ -38,9 +38,11 @@ func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 	if err != nil { // the cause may quote the URL
 		return nil, fmt.Errorf("open state %s: an option of the URL cannot be read; see the guide for those that are usual", name)
 	}
-	s := &Store{name: name, tenant: o.tenant, now: o.now, dialect: dialect{
+	s := &Store{name: name, tenant: o.tenant, now: o.now, wait: o.wait, dialect: dialect{
 		explain: explainPostgres,
 		again:   gaveUp,
+		time:    serverClock,
+		shared:  true,
 		look:    sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		begin: func(ctx context.Context, t tx) error {
 			_, err := t.ExecContext(ctx, takeTurns("state of "+t.tenant, o.wait))

@@ -63,11 +63,11 @@ func (r *Run) row() []any {
 }
 
 // aliveFor is how long a run in progress may be silent before it counts as dead: its process was killed and could not say so.
-const aliveFor = 2 * time.Minute
+const aliveFor = LeaseTime
 
 // StartRun begins a run of r's kind, name and trigger; it fills in the id when it is empty, the state and the start. When a run
 // of the same kind and name is in progress the new one is stored as stopped, with the reason, and returned together with ErrRunning.
-// A run that has not reported progress for two minutes is dead; it is ended as an error and does not stand in the way.
+// A run that has not shown that it is alive for LeaseTime is dead; it is ended as an error and does not stand in the way.
 func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	if r.ID == "" {
 		id, err := uuid.NewV7()
@@ -80,7 +80,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
 		r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
 		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
-			"interrupted: its process died", stamp(r.Started), r.Kind, r.Name, stamp(r.Started.Add(-aliveFor)))
+			interrupted, stamp(r.Started), r.Kind, r.Name, stamp(r.Started.Add(-aliveFor)))
 		if err != nil {
 			return err
 		}
@@ -153,6 +153,39 @@ func (s *Store) StopRequested(ctx context.Context, id string) (bool, error) {
 		return err
 	})
 	return !at.IsZero(), err
+}
+
+// EndSilentRuns ends the runs whose process died: nothing was heard of them for LeaseTime. It returns them, so that the one caller that finds
+// a run takes its work over.
+func (s *Store) EndSilentRuns(ctx context.Context) (ended []Run, err error) {
+	err = s.update(ctx, "end the runs of dead processes", func(t tx) error {
+		ended = nil
+		now := s.clock()
+		err := t.each(ctx, func(rows *sql.Rows) error {
+			var r Run
+			err := rows.Scan(r.row()...)
+			ended = append(ended, r)
+			return err
+		}, `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND state = 'in progress' AND alive_at < ? ORDER BY started_at, id`, stamp(now.Add(-aliveFor)))
+		if err != nil || len(ended) == 0 {
+			return err
+		}
+		for i := range ended {
+			ended[i].State, ended[i].Reason, ended[i].Finished = RunError, interrupted, now
+		}
+		_, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress' AND alive_at < ?`,
+			interrupted, stamp(now), stamp(now.Add(-aliveFor)))
+		return err
+	})
+	return ended, err
+}
+
+// interrupted is why a run ended that could not say so itself.
+const interrupted = "interrupted: its process died"
+
+// Heard notes that some process works for a run. ErrOver says that the run is over.
+func (s *Store) Heard(ctx context.Context, id string) error {
+	return s.changeRun(ctx, "keep run "+id+" alive", `alive_at = ?`, id, stamp(s.clock()))
 }
 
 // AbandonRuns ends the runs that a dead daemon left in progress, as errors that say "interrupted" and the reason, and returns

@@ -60,11 +60,12 @@ func openSQLite(ctx context.Context, path string, readOnly bool, o options) (*St
 	write.SetMaxOpenConns(1)
 	// Readers are not limited: a stream whose yield reads again needs another connection, and waiting for one would be a deadlock.
 	read.SetMaxIdleConns(4)
-	s := &Store{name: path, tenant: o.tenant, now: o.now, write: write, read: read, dialect: dialect{
+	s := &Store{name: path, tenant: o.tenant, now: o.now, wait: o.wait, write: write, read: read, dialect: dialect{
 		explain:  explainSQLite,
 		again:    func(error) bool { return false }, // who may write is decided when a transaction begins
 		begin:    func(context.Context, tx) error { return nil },
 		look:     sql.TxOptions{ReadOnly: true},
+		time:     ownClock,
 		prepares: true,
 	}}
 	if s.migrated, err = migrateSQLite(ctx, write, readOnly); err != nil {

@@ -7,7 +7,8 @@
 //   - links and snapshots: which records are the same thing, and what each side looked like last time (links.go, snapshots.go);
 //   - runs, findings and plans: what was done, what a person should know, what was proposed (runs.go, findings.go, plans.go);
 //   - the journal: every intended change and what became of it; append-only and hash-chained (journal.go, docs/journal.md);
-//   - the lock: one daemon at a time, by a lease that expires (lock.go).
+//   - the lock: which daemons are alive, by leases that expire; one of a file, several of a server (lock.go);
+//   - budgets: when the next request of an account may begin, whoever sends it (budgets.go).
 //
 // The database is SQLite (sqlite.go) or PostgreSQL (postgres.go); what differs is a dialect, and both pass the same suite (statetest).
 // The SQL is plain and every statement names the tenant as @tenant; one that does not is refused, so that none can see another
@@ -29,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -39,20 +41,24 @@ type Store struct {
 	name     string // as the user wrote it, without what may be secret; for messages
 	tenant   string
 	now      func() time.Time
+	wait     time.Duration
 	write    *sqlx.DB // one connection: writers take turns here instead of failing as busy
 	read     *sqlx.DB
 	dialect  dialect
+	fence    atomic.Pointer[Lock] // the lease without which no intent is written; nil where this process is no daemon
 	migrated Migrated
 	cleanup  func() error
 }
 
 // dialect is what differs between databases.
 type dialect struct {
-	explain  func(error) error               // adds cause and next step to the driver's errors
-	again    func(error) bool                // the database gave the transaction up and it may be run again
-	begin    func(context.Context, tx) error // what a writing transaction says first
-	look     sql.TxOptions                   // how a transaction that only reads sees one unchanging picture
-	prepares bool                            // a prepared statement pays, and cannot end up on another connection
+	explain  func(error) error                                              // adds cause and next step to the driver's errors
+	again    func(error) bool                                               // the database gave the transaction up and it may be run again
+	begin    func(context.Context, tx) error                                // what a writing transaction says first
+	look     sql.TxOptions                                                  // how a transaction that only reads sees one unchanging picture
+	time     func(context.Context, tx, func() time.Time) (time.Time, error) // the clock that all who use the database share
+	shared   bool                                                           // several daemons may work on one database
+	prepares bool                                                           // a prepared statement pays, and cannot end up on another connection
 }
 
 // Option changes how a Store is opened.

@@ -219,7 +219,7 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	private := a.Secrets["private_key"].Reveal()
 	c.rest = rest.New(rest.Options{
 		Account: a.Name, System: descriptor.Title, BaseURL: site, HTTP: a.HTTP, Log: a.Log, Now: a.Now, Retries: retries,
-		PerMinute: perMinute, Parallel: parallel, Fault: readFault, Observe: a.Observe,
+		PerMinute: perMinute, Parallel: parallel, Turns: a.Turns, Fault: readFault, Observe: a.Observe,
 		Authorize: authorize(user, private, setting("client_id")),
 		Secrets:   []connectors.Secret{a.Secrets["public_key"], a.Secrets["private_key"]},
 	})

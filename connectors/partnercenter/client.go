@@ -38,7 +38,7 @@ func (c *Connector) connect(perMinute, retries int) {
 	secrets := []connectors.Secret{a.Secrets["client_secret"], a.Secrets["refresh_token"]}
 	common := rest.Options{
 		Account: a.Name, System: descriptor.System, HTTP: a.HTTP, Log: a.Log, Now: a.Now, Secrets: secrets,
-		Retries: retries, MaxRetryAfter: maxRetryAfter, RequestID: supportIDs, Observe: a.Observe,
+		Retries: retries, MaxRetryAfter: maxRetryAfter, RequestID: supportIDs, Observe: a.Observe, Turns: a.Turns,
 	}
 
 	signIn := common

@@ -38,6 +38,7 @@ type Store interface {
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
 	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
+	Permit(ctx context.Context, run string) error
 }
 
 // Applier writes the changes of one run.
@@ -156,6 +157,7 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 		a.record(c, Failure{c, connectors.ClassInvalid, err, false}, func(o *Outcome) { o.Failed++ })
 		return nil
 	}
+	began := time.Now()
 	entry, err := a.intend(ctx, account, c)
 	if err != nil {
 		return err
@@ -163,6 +165,8 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 	// The write is carried to its end even when the run is told to stop: a write in flight must not become unknown for that.
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
+	// Committing the intent was a permission to send. Should this process stand still before it sends, another may have taken over.
+	callCtx = connectors.WithPermit(callCtx, began, state.Permitted, func(ctx context.Context) error { return a.Store.Permit(ctx, a.Run) })
 	rec, err := call(callCtx, entry.Intent)
 	return a.settle(context.WithoutCancel(ctx), account, c, entry, rec, err)
 }

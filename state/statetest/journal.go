@@ -209,7 +209,7 @@ func lockOnce(t *testing.T, b *bench) {
 	ok(t, err)
 	b.clock.Advance(10 * time.Second)
 	_, err = b.Lock(ctx, "trueup on beta, process 42")
-	refused(t, err, state.ErrLocked, "alpha, process 41", "since 2031-01-31T06:00:00Z", "until 2031-01-31T06:01:00Z", "stop that process")
+	refused(t, err, state.ErrLocked, "alpha, process 41", "since 2031-01-31T06:00:00Z", "until 2031-01-31T06:00:30Z", "stop that process")
 	ok(t, lock.Release(ctx))
 	ok(t, lock.Release(ctx))
 	refused(t, lock.Renew(ctx), state.ErrLockLost)
@@ -236,4 +236,22 @@ func lockExpires(t *testing.T, b *bench) {
 	refused(t, lock.Renew(ctx), state.ErrLockLost, "beta")
 	ok(t, lock.Release(ctx)) // a lock that was lost must not release the other's
 	ok(t, second.Renew(ctx))
+}
+
+func lockFences(t *testing.T, b *bench) {
+	ctx := t.Context()
+	lock, err := b.Join(ctx, "alpha")
+	ok(t, err)
+	equal(t, "daemons", must[map[string]string](t)(b.Daemons(ctx)), map[string]string{lock.Token(): "alpha"})
+	run := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
+	for range 4 { // each intent is a sign of life
+		b.clock.Advance(state.LeaseTime * 2 / 3)
+		ok(t, b.Permit(ctx, run.ID))
+	}
+	b.clock.Advance(state.LeaseTime)
+	equal(t, "daemons after a silence", len(must[map[string]string](t)(b.Daemons(ctx))), 0)
+	ok(t, b.Heard(ctx, run.ID))
+	refused(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID}), state.ErrLockLost)
+	ok(t, lock.Release(ctx))
+	ok(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID})) // no daemon any more: a command
 }

@@ -118,12 +118,12 @@ func runsDead(t *testing.T, b *bench) {
 	ctx := t.Context()
 	first := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
 	for range 3 {
-		b.clock.Advance(2 * time.Minute)
+		b.clock.Advance(state.LeaseTime)
 		_, err := b.StartRun(ctx, newRun("flow"))
 		refused(t, err, state.ErrRunning, first.ID)
 		ok(t, b.Progress(ctx, first.ID, nil))
 	}
-	at := b.clock.Advance(2*time.Minute + time.Nanosecond)
+	at := b.clock.Advance(state.LeaseTime + time.Nanosecond)
 	other := must[state.Run](t)(b.StartRun(ctx, newRun("other")))
 	second := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
 	equal(t, "second", second.State, state.RunInProgress)
@@ -134,6 +134,29 @@ func runsDead(t *testing.T, b *bench) {
 		t.Error("the dead run made progress")
 	}
 	ok(t, b.Progress(ctx, other.ID, nil))
+}
+
+// Whoever looks first takes the work of a dead process over; a run that anybody works for is alive.
+func runsTakenOver(t *testing.T, b *bench) {
+	ctx := t.Context()
+	dead := must[state.Run](t)(b.StartRun(ctx, newRun("dead")))
+	alive := must[state.Run](t)(b.StartRun(ctx, newRun("alive")))
+	b.clock.Advance(state.LeaseTime)
+	equal(t, "too early", len(must[[]state.Run](t)(b.EndSilentRuns(ctx))), 0)
+	ok(t, b.Heard(ctx, alive.ID))
+	at := b.clock.Advance(time.Nanosecond)
+	ended := must[[]state.Run](t)(b.EndSilentRuns(ctx))
+	if len(ended) != 1 || ended[0].ID != dead.ID || ended[0].State != state.RunError || !ended[0].Finished.Equal(at) {
+		t.Errorf("ended %+v, want only run %s at %s", ended, dead.ID, at)
+	}
+	equal(t, "the second to look", len(must[[]state.Run](t)(b.EndSilentRuns(ctx))), 0)
+	refused(t, b.Heard(ctx, dead.ID), state.ErrOver)
+	refused(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: dead.ID}), state.ErrOver, "nothing new is sent")
+	refused(t, b.Permit(ctx, dead.ID), state.ErrOver)
+	ok(t, b.Permit(ctx, alive.ID))
+	ok(t, b.Append(ctx, state.Entry{Intent: "in time", State: state.JournalIntended, Run: alive.ID}))
+	ok(t, b.FinishRun(ctx, alive.ID, state.RunCompleted, "", nil))
+	ok(t, b.Append(ctx, state.Entry{Intent: "in time", State: state.JournalDone, Run: alive.ID})) // an outcome is never refused
 }
 
 func runsRefused(t *testing.T, b *bench) {

@@ -65,6 +65,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"runs: asked to stop", runsStopped},
 		{"runs: interrupted", runsAbandoned},
 		{"runs: one that is silent for long is dead", runsDead},
+		{"runs: the work of a dead process is taken over once", runsTakenOver},
 		{"runs: what cannot be is refused", runsRefused},
 		{"findings: opened, updated, closed, opened again", findings},
 		{"findings: what was not compared stays open", findingsUnread},
@@ -87,6 +88,10 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
+
+		{"lock: who is taken for dead begins no write", lockFences},
+		{"budgets: turns follow each other, whoever takes them", budgets},
+		{"budgets: what the system asks holds everybody", budgetsHeld},
 
 		{"tenants: two in one database never see each other", tenants},
 	} {

@@ -106,6 +106,12 @@ func (c *Client) attempt(ctx context.Context, cl *call, r *http.Request) (int, h
 		return 0, nil
 	}
 
+	if cl.write {
+		if err := connectors.Permitted(ctx); err != nil {
+			cl.fault = &connectors.Error{Class: connectors.ClassTransient, Message: "not sent: " + err.Error(), Err: err}
+			return 0, nil
+		}
+	}
 	start := time.Now()
 	c.sent.Add(1)
 	resp, err := c.base.RoundTrip(out)

@@ -16,7 +16,8 @@
 //
 // How fast. PerMinute paces ahead of the system's limit and Parallel caps what is in flight. A 429, or a 503 with
 // Retry-After, makes the whole client wait, because rejected calls count too. A wait longer than MaxRetryAfter is
-// returned as an error with RetryAfter instead of being slept; until it is over, nothing is sent.
+// returned as an error with RetryAfter instead of being slept; until it is over, nothing is sent. With Turns all of that holds for
+// every process that shares the account, and a write begins only while connectors.Permitted says so.
 //
 // Signing in. Authorize sets the credentials of each attempt, usually from a Token, which fetches, caches and rotates; its
 // Fetch needs a second Client, without Authorize.
@@ -51,6 +52,7 @@ type Options struct {
 	HTTP            *http.Client     // nil for a shared default; its Timeout, or 2 minutes, bounds one attempt
 	PerMinute       int              // requests sent in any minute; 0 for no limit
 	Parallel        int              // requests in flight; 0 for no limit
+	Turns           connectors.Turns // the budget where other processes share it; nil when this one is alone
 	Log             *zap.Logger      // nil for none
 	Now             func() time.Time // reads the dates in Retry-After; nil for time.Now
 	// Observe is told of every attempt that was sent, before it is decided whether another follows; nil for nobody.
@@ -137,7 +139,7 @@ func New(o Options) *Client {
 	case o.Retries < 0:
 		o.Retries = 0
 	}
-	c := &Client{o: o, limit: defaultAttempt, pace: newPacer(o.PerMinute, o.Parallel, o.MaxRetryAfter), cut: newCutter(o.Secrets)}
+	c := &Client{o: o, limit: defaultAttempt, pace: newPacer(o.PerMinute, o.Parallel, o.MaxRetryAfter, o.Turns), cut: newCutter(o.Secrets)}
 
 	inner := http.Client{Transport: ownTransport}
 	if o.HTTP != nil {
