@@ -51,6 +51,9 @@ func Copy(ctx context.Context, from, to *Store) (Copied, error) {
 	err := from.view(ctx, "read "+from.name, func(source tx) error {
 		err := to.update(ctx, doing, func(target tx) error {
 			done = Copied{Rows: map[string]int64{}, Journals: map[string]Head{}}
+			if err := target.dialect.alone(ctx, target); err != nil {
+				return err
+			}
 			if err := empty(ctx, target); err != nil {
 				return err
 			}
@@ -74,6 +77,13 @@ func Copy(ctx context.Context, from, to *Store) (Copied, error) {
 		return Copied{}, err
 	}
 	return done, nil
+}
+
+func keptTables() (names []string) {
+	for _, k := range kept {
+		names = append(names, k.table)
+	}
+	return names
 }
 
 func empty(ctx context.Context, target tx) error {
