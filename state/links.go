@@ -58,6 +58,7 @@ func putLinks(ctx context.Context, t tx, links []Link, now time.Time) error {
 	links = slices.Clone(links)
 	for i := range links {
 		l := &links[i]
+		l.Label, l.How = storable(l.Label), storable(l.How)
 		if l.ID == "" || l.Flow == "" || l.Kind == "" || l.Vendor.ID == "" || l.PSA.ID == "" {
 			return fmt.Errorf("link %q of flow %q cannot be kept: it needs an id, a flow, a kind and a record at both ends", l.ID, l.Flow)
 		}

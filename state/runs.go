@@ -116,7 +116,7 @@ func (s *Store) FinishRun(ctx context.Context, id string, state RunState, reason
 	if !slices.Contains(finalStates, state) {
 		return fmt.Errorf("finish run %s: a run cannot end %q; it ends in one of %v", id, state, finalStates)
 	}
-	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, reason, stamp(s.clock())}
+	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, storable(reason), stamp(s.clock())}
 	if counts != nil {
 		set, args = set+`, counts = ?`, append(args, document{counts})
 	}

@@ -288,3 +288,25 @@ func linksMoved(t *testing.T, b *bench) {
 	equal(t, "memory", must[map[string]state.Memory](t)(b.Snapshots(ctx, []string{"l1"}))["l1"].PSA.Fields, seats(3))
 	equal(t, "inbox", must[[]state.Finding](t)(b.Findings(ctx, true, "old")), []state.Finding(nil))
 }
+
+// strangeTexts are names as a vendor may send them: with a zero byte, or cut in the middle of a letter.
+func strangeTexts(t *testing.T, b *bench) {
+	ctx := t.Context()
+	const strange, kept = "Kea\x00 \xc3", "Kea\uFFFD \uFFFD"
+	l := line("l1", "flow", vendorEnd("c1", "s1"), lineEnd("1"))
+	l.Label, l.How = strange, strange
+	ok(t, b.PutLinks(ctx, []state.Link{l}))
+	got, _, err := b.Link(ctx, "l1")
+	ok(t, err)
+	equal(t, "label", []string{got.Label, got.How}, []string{kept, kept})
+	finding := state.Finding{Key: "k", Kind: "drift", Customer: strange, Title: strange, Detail: strange, Next: strange}
+	must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", "run-1", []state.Finding{finding}, nil))
+	equal(t, "found again", must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", "run-1", []state.Finding{finding}, nil)), state.FindingCounts{})
+	f := must[[]state.Finding](t)(b.Findings(ctx, true, ""))[0]
+	equal(t, "finding", []string{f.Customer, f.Title, f.Detail, f.Next}, []string{kept, kept, kept, kept})
+	run := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
+	ok(t, b.FinishRun(ctx, run.ID, state.RunError, strange, nil))
+	run, _, err = b.RunByID(ctx, run.ID)
+	ok(t, err)
+	equal(t, "reason", run.Reason, kept)
+}

@@ -29,6 +29,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 	}{
 		{"cursors are kept per account", cursors},
 		{"sweeps are kept per account and kind", sweeps},
+		{"what no database takes in a text stops nothing", strangeTexts},
 		{"times keep their nanoseconds and become UTC", times},
 
 		{"records: what is the same is only marked as seen", recordsUnchanged},
