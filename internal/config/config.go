@@ -377,6 +377,11 @@ func (l *loader) readSettings(key, n *strictyaml.Node, d connectors.Descriptor) 
 			settings[s.Name] = s.Default
 		}
 	}
+	for _, was := range []struct{ setting, key string }{{"requests_per_minute", "per_minute"}, {"parallel", "parallel"}} {
+		if old := m.Get(was.setting); old.Present() {
+			old.Complain("write budget: {"+was.key+": ...} beside system and settings", "the setting %s is the account's budget now", was.setting)
+		}
+	}
 	m.Close()
 	if len(missing) > 0 {
 		key.Complain("add them under settings", "account %q lacks settings that %s needs: %s", key.Text(), d.System, strings.Join(missing, ", "))
