@@ -61,10 +61,21 @@ type Exchange struct {
 	PerMinute int           // the budget it counts against, in requests a minute; 0 when it counts against none
 }
 
-// Budget overrides a descriptor's limits.
+// Budget overrides a descriptor's limits; zero leaves one as it is.
 type Budget struct {
-	PerMinute int
-	Parallel  int
+	PerMinute int `json:"per_minute"` // requests a minute
+	Parallel  int `json:"parallel"`   // requests in flight
+}
+
+// Or fills in what is not set from a descriptor's limits.
+func (b Budget) Or(l Limits) Budget {
+	if b.PerMinute <= 0 {
+		b.PerMinute = l.PerMinute
+	}
+	if b.Parallel <= 0 {
+		b.Parallel = l.Parallel
+	}
+	return b
 }
 
 // Vault keeps secrets that a system replaces while we run, such as rotated refresh tokens. Put returns only when the

@@ -80,6 +80,9 @@ func (b Turns) put(ctx context.Context, t tx, next, held time.Time) error {
 	return err
 }
 
+// clockOf asks for the time of whoever's clock counts; clock is the store's own.
+type clockOf func(ctx context.Context, t tx, clock func() time.Time) (time.Time, error)
+
 // ownClock is the time of this machine: a file has one.
 func ownClock(_ context.Context, _ tx, clock func() time.Time) (time.Time, error) {
 	return clock(), nil

@@ -38,11 +38,12 @@ type Copied struct {
 	Journals map[string]Head  // by tenant, where there is an entry; each chain was verified in the copy
 }
 
-// Copy writes everything that one database remembers, of all tenants, into another that remembers nothing: all or nothing, row by row, and
-// from one unchanging picture. Before it is kept, the copy is read again and compared with what was read, and every journal's chain
-// is verified in it. ErrNotEmpty refuses a target that holds something, ErrNotSame a copy that turned out different. Whoever
-// goes on with the copy must know that nobody goes on with the source, see Idle.
-func Copy(ctx context.Context, from, to *Store) (Copied, error) {
+// Copy writes everything that one database remembers, of the given tenants or without any of all, into another that remembers nothing of
+// them: all or nothing, row by row, and from one unchanging picture. Before it is kept, the copy is read again and compared with what was read, and every journal's chain
+// is verified in it. ErrNotEmpty refuses a target that holds something, ErrNotSame a copy that turned out different,
+// ErrNotFound a source that holds nothing of the tenants that were given. Whoever goes on with the copy must know that nobody goes on with the source, see Idle.
+func Copy(ctx context.Context, from, to *Store, tenants ...string) (Copied, error) {
+	of := among(tenants)
 	done := Copied{}
 	doing := "copy " + from.name + " to " + to.name
 	if from.migrated.To != to.migrated.To {
@@ -51,18 +52,26 @@ func Copy(ctx context.Context, from, to *Store) (Copied, error) {
 	err := from.view(ctx, "read "+from.name, func(source tx) error {
 		err := to.update(ctx, doing, func(target tx) error {
 			done = Copied{Rows: map[string]int64{}, Journals: map[string]Head{}}
-			if err := empty(ctx, target); err != nil {
+			all := int64(0)
+			if err := target.dialect.alone(ctx, target); err != nil {
+				return err
+			}
+			if err := empty(ctx, target, of); err != nil {
 				return err
 			}
 			for _, k := range kept {
-				n, err := copyTable(ctx, source, target, k.table, k.key)
+				n, err := copyTable(ctx, source, target, of, k.table, k.key)
 				if err != nil {
 					return fmt.Errorf("table %s: %w", k.table, err)
 				}
 				done.Rows[k.table] = n
+				all += n
+			}
+			if all == 0 && len(tenants) > 0 {
+				return because(ErrNotFound, fmt.Sprintf("there is nothing of tenant %s in it; look at tenant: in trueup.yaml", strings.Join(tenants, ", ")), nil)
 			}
 			var err error
-			done.Journals, err = journals(ctx, target)
+			done.Journals, err = journals(ctx, target, of)
 			return err
 		})
 		if err != nil {
@@ -76,10 +85,34 @@ func Copy(ctx context.Context, from, to *Store) (Copied, error) {
 	return done, nil
 }
 
-func empty(ctx context.Context, target tx) error {
+func keptTables() (names []string) {
+	for _, k := range kept {
+		names = append(names, k.table)
+	}
+	return names
+}
+
+// filter is the rows of some tenants.
+type filter struct {
+	where string
+	args  []any
+}
+
+func among(tenants []string) filter {
+	if len(tenants) == 0 {
+		return filter{where: ` WHERE 1 = 1`}
+	}
+	f := filter{where: ` WHERE tenant IN ` + marks(1, len(tenants))}
+	for _, tenant := range tenants {
+		f.args = append(f.args, tenant)
+	}
+	return f
+}
+
+func empty(ctx context.Context, target tx, of filter) error {
 	for _, k := range kept {
 		var n int64
-		if err := target.QueryRowContext(ctx, `SELECT count(*) FROM `+k.table).Scan(&n); err != nil {
+		if err := target.QueryRowContext(ctx, target.Rebind(`SELECT count(*) FROM `+k.table+of.where), of.args...).Scan(&n); err != nil {
 			return err
 		}
 		if n > 0 {
@@ -92,13 +125,13 @@ func empty(ctx context.Context, target tx) error {
 // copyBatch is how many rows are held at a time.
 const copyBatch = 200
 
-func copyTable(ctx context.Context, source, target tx, table, key string) (int64, error) {
+func copyTable(ctx context.Context, source, target tx, of filter, table, key string) (int64, error) {
 	columns, err := columnsOf(ctx, source, table)
 	if err != nil {
 		return 0, err
 	}
 	list := strings.Join(columns, ", ")
-	query := `SELECT ` + list + ` FROM ` + table + ` ORDER BY ` + key
+	query := `SELECT ` + list + ` FROM ` + table + of.where + ` ORDER BY ` + key
 	read, written := sha256.New(), sha256.New()
 	var n int64
 	var batch [][]any
@@ -117,7 +150,7 @@ func copyTable(ctx context.Context, source, target tx, table, key string) (int64
 			return flush()
 		}
 		return nil
-	}, query)
+	}, source.Rebind(query), of.args...)
 	if err == nil {
 		err = flush()
 	}
@@ -127,7 +160,7 @@ func copyTable(ctx context.Context, source, target tx, table, key string) (int64
 	err = target.rows(ctx, func(rows *sql.Rows) error {
 		_, err := scanRow(rows, len(columns), written)
 		return err
-	}, query)
+	}, target.Rebind(query), of.args...)
 	if err == nil && hex.EncodeToString(read.Sum(nil)) != hex.EncodeToString(written.Sum(nil)) {
 		err = because(ErrNotSame, "nothing was kept of it; check the disk of the target, and copy again", nil)
 	}
@@ -169,15 +202,15 @@ func scanRow(rows *sql.Rows, width int, sum hash.Hash) ([]any, error) {
 	return row, nil
 }
 
-// journals verifies the chain of every tenant.
-func journals(ctx context.Context, t tx) (map[string]Head, error) {
+// journals verifies the chain of every tenant among some.
+func journals(ctx context.Context, t tx, of filter) (map[string]Head, error) {
 	var tenants []string
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var tenant string
 		err := rows.Scan(&tenant)
 		tenants = append(tenants, tenant)
 		return err
-	}, `SELECT DISTINCT tenant FROM journal ORDER BY tenant`)
+	}, t.Rebind(`SELECT DISTINCT tenant FROM journal`+of.where+` ORDER BY tenant`), of.args...)
 	heads := make(map[string]Head, len(tenants))
 	for _, tenant := range tenants {
 		if err == nil {
@@ -187,11 +220,11 @@ func journals(ctx context.Context, t tx) (map[string]Head, error) {
 	return heads, err
 }
 
-// Idle refuses with ErrLocked a database that somebody works on: a daemon of any tenant that holds its lease, or a run that reported
-// progress within LeaseTime. What they do after a copy was made would be missing in it.
-func (s *Store) Idle(ctx context.Context) error {
+// Idle refuses with ErrLocked a database that somebody works on for the given tenants, or without any for one of all: a daemon that holds its
+// lease, or a run that reported progress lately. What they do after a copy was made would be missing in it.
+func (s *Store) Idle(ctx context.Context, tenants ...string) error {
 	return s.view(ctx, "look whether "+s.name+" is in use", func(t tx) error {
-		now := s.clock()
+		now, of := s.clock(), among(tenants)
 		busy := map[string]bool{}
 		name := func(rows *sql.Rows) error {
 			var who string
@@ -199,20 +232,21 @@ func (s *Store) Idle(ctx context.Context) error {
 			busy[who] = true
 			return err
 		}
-		err := t.rows(ctx, name, t.Rebind(`SELECT holder FROM lease WHERE expires_at > ?`), stamp(now))
+		err := t.rows(ctx, name, t.Rebind(`SELECT holder FROM lease`+of.where+` AND expires_at > ?`), append(slices.Clone(of.args), stamp(now))...)
 		if err == nil {
-			err = t.rows(ctx, name, t.Rebind(`SELECT 'run ' || id FROM runs WHERE state = 'in progress' AND alive_at > ?`), stamp(now.Add(-aliveFor)))
+			err = t.rows(ctx, name, t.Rebind(`SELECT 'run ' || id FROM runs`+of.where+` AND state = 'in progress' AND alive_at > ?`),
+				append(slices.Clone(of.args), stamp(now.Add(-aliveFor)))...)
 		}
 		if err == nil && len(busy) > 0 {
-			err = fmt.Errorf("%w: %s; stop it, or if it is dead wait a minute, and try again", ErrLocked, strings.Join(slices.Sorted(maps.Keys(busy)), ", "))
+			err = fmt.Errorf("%w: %s; stop it, or if it was killed wait %s, and try again", ErrLocked, strings.Join(slices.Sorted(maps.Keys(busy)), ", "), max(aliveFor, LeaseTime))
 		}
 		return err
 	})
 }
 
-// Backup writes everything that the database remembers, of all tenants, as it is at one moment into a new SQLite file, readable for its
+// Backup writes everything that the database remembers, of the given tenants or without any of all, as it is at one moment into a new SQLite file, readable for its
 // owner only. The database may be in use. The file appears when it is complete and verified.
-func (s *Store) Backup(ctx context.Context, file string) (done Copied, err error) {
+func (s *Store) Backup(ctx context.Context, file string, tenants ...string) (done Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return done, because(ErrNotEmpty, fmt.Sprintf("%s is there already; name a new file", file), nil)
 	}
@@ -227,7 +261,7 @@ func (s *Store) Backup(ctx context.Context, file string) (done Copied, err error
 	if err != nil {
 		return done, err
 	}
-	done, err = Copy(ctx, s, to)
+	done, err = Copy(ctx, s, to, tenants...)
 	if err == nil {
 		// In one file, without a log beside it that could be forgotten.
 		_, err = to.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)

@@ -40,6 +40,15 @@ func (s *Store) Update(ctx context.Context, inside func()) error {
 	})
 }
 
+// Alone calls inside while a copy keeps all others out.
+func (s *Store) Alone(ctx context.Context, inside func()) error {
+	return s.update(ctx, "test", func(t tx) error {
+		err := t.dialect.alone(ctx, t)
+		inside()
+		return err
+	})
+}
+
 // FailOnce runs a transaction that a server gives up the first time.
 func (s *Store) FailOnce(ctx context.Context, each func()) error {
 	failed := false
@@ -93,9 +102,4 @@ func (s *Store) Column(ctx context.Context, query string) (values []string, err 
 }
 
 // Kept are the tables that a copy holds.
-func Kept() (tables []string) {
-	for _, k := range kept {
-		tables = append(tables, k.table)
-	}
-	return tables
-}
+var Kept = keptTables

@@ -26,6 +26,7 @@ var (
 	ErrLockLost   = errors.New("the lock was lost")
 	ErrClaimed    = errors.New("already claimed")
 	ErrRunning    = errors.New("already in progress")
+	ErrUnsettled  = errors.New("the outcome of a change is not known")
 	ErrOver       = errors.New("the run is over")
 	ErrTransition = errors.New("the journal does not allow this step")
 	ErrBroken     = errors.New("the journal's chain is broken")

@@ -56,6 +56,7 @@ func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Find
 			}
 			is[f.Key] = true
 			f.Flow, f.Opened, f.Updated, f.Closed = flow, now, now, time.Time{}
+			f.Customer, f.Title, f.Detail, f.Next = storable(f.Customer), storable(f.Title), storable(f.Detail), storable(f.Next)
 			before, known := was[f.Key]
 			if !known {
 				counts.Opened++

@@ -58,6 +58,7 @@ func putLinks(ctx context.Context, t tx, links []Link, now time.Time) error {
 	links = slices.Clone(links)
 	for i := range links {
 		l := &links[i]
+		l.Label, l.How = storable(l.Label), storable(l.How)
 		if l.ID == "" || l.Flow == "" || l.Kind == "" || l.Vendor.ID == "" || l.PSA.ID == "" {
 			return fmt.Errorf("link %q of flow %q cannot be kept: it needs an id, a flow, a kind and a record at both ends", l.ID, l.Flow)
 		}
@@ -122,7 +123,7 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 		}
 		slot := vendorSlot{l.Flow, l.Kind, l.Vendor}
 		if other, taken := vendors[slot]; taken && other.ID != l.ID {
-			return fmt.Errorf("%s %s of %s is %w in flow %s: it is linked to %s and cannot also be linked to %s; close link %s first",
+			return fmt.Errorf("%s %s of %s is %w in flow %s: it is linked to %s and cannot also be linked to %s; close it with trueup links forget %s",
 				l.Vendor.Kind, l.Vendor.ID, l.Vendor.Account, ErrClaimed, l.Flow, other.PSA.ID, l.PSA.ID, other.ID)
 		}
 		vendors[slot] = l
@@ -131,8 +132,8 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 		}
 		line := lineSlot(l.PSA)
 		if other, taken := lines[line]; taken && other.ID != l.ID {
-			return fmt.Errorf("%s %s of %s is %w by flow %s (for %s) and cannot also be claimed by flow %s (for %s); close link %s first",
-				l.PSA.Kind, l.PSA.ID, l.PSA.Account, ErrClaimed, other.Flow, other.Vendor.ID, l.Flow, l.Vendor.ID, other.ID)
+			return fmt.Errorf("%s %s of %s is %w by flow %s (for %s) and cannot also be claimed by flow %s (for %s); %s",
+				l.PSA.Kind, l.PSA.ID, l.PSA.Account, ErrClaimed, other.Flow, other.Vendor.ID, l.Flow, l.Vendor.ID, makeRoom(other, l))
 		}
 		lines[line] = l
 		return nil
@@ -182,6 +183,75 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 		}
 	}
 	return nil
+}
+
+// makeRoom is the next step of who meets a line that another link holds.
+func makeRoom(other, l Link) string {
+	next := "close it with trueup links forget " + other.ID
+	if other.Flow != l.Flow {
+		next = fmt.Sprintf("if flow %s was renamed to %s: trueup links move %s %s; otherwise %s", other.Flow, l.Flow, other.Flow, l.Flow, next)
+	}
+	return next
+}
+
+// MoveLinks gives the active links of a flow, with their memory, to another flow, as when it was renamed, and closes its open findings. It
+// returns how many links there were. All or none: ErrRunning refuses while a run of either flow is in progress, ErrUnsettled while the
+// outcome of a change is not known, ErrClaimed where the other flow links a record otherwise, and ErrNotFound where there are none. Where the
+// other flow links the same two records already, as after a first run under the new name, the older link with its longer memory stays.
+func (s *Store) MoveLinks(ctx context.Context, from, to string) (int, error) {
+	var moved []Link
+	err := s.update(ctx, fmt.Sprintf("move the links of flow %s to flow %s", from, to), func(t tx) error {
+		moved = nil
+		var run, intent string
+		busy, err := t.one(ctx, []any{&run}, `SELECT id FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = 'flow' AND name IN (?, ?) AND alive_at > ? LIMIT 1`,
+			from, to, stamp(s.clock().Add(-aliveFor)))
+		if err != nil {
+			return err
+		}
+		args := []any{from}
+		for _, state := range openStates {
+			args = append(args, state)
+		}
+		open, err := t.one(ctx, []any{&intent}, `SELECT intent FROM intents WHERE tenant = @tenant AND flow = ? AND state IN `+marks(1, len(openStates))+` ORDER BY seq LIMIT 1`, args...)
+		switch {
+		case err != nil:
+			return err
+		case busy:
+			return fmt.Errorf("%w as run %s; wait for it, or stop it with trueup runs stop %s", ErrRunning, run, run)
+		case open:
+			return fmt.Errorf("%w: intent %s of flow %s; run the flow once under its old name, which looks for it", ErrUnsettled, intent, from)
+		}
+		err = t.each(ctx, func(rows *sql.Rows) error {
+			var l Link
+			err := rows.Scan(l.row()...)
+			l.Flow = to
+			moved = append(moved, l)
+			return err
+		}, `SELECT `+linkColumns+` FROM links WHERE links.tenant = @tenant AND state = 'active' AND flow = ? ORDER BY kind, vendor_parent, vendor_id, id`, from)
+		if err != nil {
+			return err
+		}
+		if len(moved) == 0 {
+			return fmt.Errorf("active links of flow %s %w; trueup links lists those of the flows in the configuration", from, ErrNotFound)
+		}
+		_, err = t.exec(ctx, `UPDATE links SET state = 'closed', closed_at = ? WHERE tenant = @tenant AND state = 'active' AND flow = ? AND EXISTS
+			(SELECT 1 FROM links o WHERE o.tenant = links.tenant AND o.state = 'active' AND o.flow = ? AND o.kind = links.kind
+				AND o.vendor_account = links.vendor_account AND o.vendor_kind = links.vendor_kind AND o.vendor_parent = links.vendor_parent AND o.vendor_id = links.vendor_id
+				AND o.psa_account = links.psa_account AND o.psa_kind = links.psa_kind AND o.psa_parent = links.psa_parent AND o.psa_id = links.psa_id)`,
+			stamp(s.clock()), to, from)
+		if err != nil {
+			return err
+		}
+		if err := putLinks(ctx, t, moved, s.clock()); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE findings SET closed_at = ? WHERE tenant = @tenant AND flow = ? AND closed_at = ''`, stamp(s.clock()), from)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(moved), nil
 }
 
 // Links streams the active links of a flow and kind in order of the vendor record's parent and id; an empty flow or kind means any.

@@ -28,7 +28,7 @@ func IsPostgres(dsn string) bool {
 // that hands out connections for one transaction each may stand between. Writers of a tenant take turns by an advisory lock that ends
 // with the transaction, as SQLite's do by the file: numbers of the journal have no gaps, and what was looked up before
 // writing is still true. The lock is taken before anything is read, so at READ COMMITTED every statement sees what
-// the one before committed.
+// the one before committed. A server or user may have another level as default; there the picture would be older than the lock.
 func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 	name, full, err := postgresURL(dsn)
 	if err != nil {
@@ -44,6 +44,11 @@ func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 		time:    serverClock,
 		shared:  true,
 		look:    sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		change:  sql.TxOptions{Isolation: sql.LevelReadCommitted},
+		alone: func(ctx context.Context, t tx) error {
+			_, err := t.ExecContext(ctx, `LOCK TABLE `+strings.Join(keptTables(), ", ")+` IN EXCLUSIVE MODE`) // reading goes on
+			return err
+		},
 		begin: func(ctx context.Context, t tx) error {
 			_, err := t.ExecContext(ctx, takeTurns("state of "+t.tenant, o.wait))
 			return err
@@ -53,7 +58,7 @@ func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 	s.write.SetMaxOpenConns(1)
 	s.read.SetMaxIdleConns(4) // not limited, for the same reason as with SQLite
 	if s.migrated, err = migratePostgres(ctx, s, o.wait); err == nil {
-		err = s.transact(ctx, s.write, nil, func(t tx) error { return s.dialect.begin(ctx, t) })
+		err = s.transact(ctx, s.write, &s.dialect.change, func(t tx) error { return s.dialect.begin(ctx, t) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", name, errors.Join(explainPostgres(err), s.Close()))
@@ -143,7 +148,7 @@ func explainPostgres(err error) error {
 	if e, ok := errors.AsType[*pq.Error](err); ok {
 		return explainCode(e)
 	}
-	if _, isNet := errors.AsType[net.Error](err); isNet && !errors.Is(err, context.Canceled) ||
+	if _, isNet := errors.AsType[net.Error](err); isNet && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return because(ErrLost, lost, err)
 	}
@@ -169,6 +174,8 @@ func explainCode(e *pq.Error) error {
 		return because(serverFull, again+"free some space there and run again", e)
 	case code == "58030":
 		return because(serverDisk, again+"check it, then run again", e)
+	case code == "57014" && strings.Contains(e.Message, "statement timeout"):
+		return because(serverBusy, again+"its statement_timeout is too short for this; allow this user more (ALTER ROLE ... SET statement_timeout = '5min')", e)
 	case strings.HasPrefix(code, "XX00") && code != "XX000":
 		return because(damaged, "stop trueup and restore a backup", e)
 	case strings.HasPrefix(code, "08") || code == "57P01" || code == "57P02" || code == "57P03":

@@ -94,6 +94,10 @@ func TestPostgres(t *testing.T) {
 		"tampering is named":            postgresTampered,
 		"two processes write one chain": postgresTwoProcesses,
 		"busy while another writes":     postgresBusy,
+		"whatever level is the default": postgresIsolation,
+		"a copy shuts out all tenants":  postgresCopyAlone,
+		"the server came back":          postgresRestarted,
+		"a statement takes too long":    postgresStatementTimeout,
 		"a lost connection":             postgresLostConnection,
 		"a deadlock is tried again":     postgresDeadlock,
 		"commits are on the disk":       postgresDurability,
@@ -243,8 +247,65 @@ func postgresTampered(t *testing.T) {
 	wantError(t, err, state.ErrBroken, "at entry 2")
 }
 
-func postgresTwoProcesses(t *testing.T) {
+func postgresTwoProcesses(t *testing.T) { writeOneChain(t, schema(t)) }
+
+// At a higher level the picture is taken before the lock is there, and every writer that had to wait would number its entry like the one before.
+func postgresIsolation(t *testing.T) {
+	for _, level := range []string{"repeatable%20read", "serializable"} {
+		dsn := schema(t) + "&default_transaction_isolation=" + level
+		got, err := openPostgres(t, dsn).Setting(t.Context(), "transaction_isolation")
+		if err != nil || got != "read committed" {
+			t.Errorf("a writer works at %q, %v, want read committed", got, err)
+		}
+		writeOneChain(t, dsn)
+	}
+}
+
+// A daemon of another tenant that begins while a copy is written waits for it; it must not write between the look whether all is empty and the end.
+func postgresCopyAlone(t *testing.T) {
 	dsn := schema(t)
+	target := openPostgres(t, dsn)
+	other := openPostgres(t, dsn, state.WithTenant("another"), state.WithWait(20*time.Millisecond))
+	err := target.Alone(t.Context(), func() {
+		wantError(t, write(other), state.ErrBusy, "another trueup writes")
+		if _, _, err := other.Cursor(t.Context(), "microsoft"); err != nil {
+			t.Errorf("reading waits: %v", err)
+		}
+	})
+	if err := errors.Join(err, write(other)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A restart of the server breaks the connections that wait in the pool; nobody was using them, so nobody hears of it.
+func postgresRestarted(t *testing.T) {
+	ctx := t.Context()
+	name := "restarted_" + fmt.Sprint(os.Getpid())
+	s := openPostgres(t, schema(t)+"&application_name="+name)
+	for range 3 {
+		if err := errors.Join(write(s), s.Append(ctx, intended("before"))); err != nil && !errors.Is(err, state.ErrTransition) {
+			t.Fatal(err)
+		}
+		admin(t, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+name+"'")
+		if _, _, err := s.Cursor(ctx, "microsoft"); err != nil {
+			t.Errorf("reading: %v", err)
+		}
+		if err := write(s); err != nil {
+			t.Errorf("writing: %v", err)
+		}
+	}
+	if head, err := s.VerifyJournal(ctx); err != nil || head.Seq != 1 {
+		t.Errorf("got %v, %v", head, err)
+	}
+}
+
+func postgresStatementTimeout(t *testing.T) {
+	s := openPostgres(t, schema(t)+"&statement_timeout=200")
+	_, err := s.Column(t.Context(), "SELECT pg_sleep(10)::text")
+	wantError(t, err, state.ErrBusy, "statement_timeout", "ALTER ROLE")
+}
+
+func writeOneChain(t *testing.T, dsn string) {
 	var all sync.WaitGroup
 	for i := range 3 {
 		s := openPostgres(t, dsn)

@@ -77,6 +77,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 		r.ID = id.String()
 	}
 	var running Run
+	var alive time.Time
 	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
 		r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
 		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
@@ -84,7 +85,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 		if err != nil {
 			return err
 		}
-		busy, err := t.one(ctx, running.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
+		busy, err := t.one(ctx, append(running.row(), moment{&alive}), `SELECT `+runColumns+`, alive_at FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ?`, r.Kind, r.Name)
 		if err != nil {
 			return err
 		}
@@ -99,8 +100,8 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 		return Run{}, err
 	}
 	if r.State == RunStopped {
-		return r, fmt.Errorf("start %s %s: %w as run %s since %s; wait for it or stop it", r.Kind, r.Name, ErrRunning,
-			running.ID, running.Started.Format(time.RFC3339))
+		return r, fmt.Errorf("start %s %s: %w as run %s since %s, last heard of %s; wait for it, or stop it with trueup runs stop %s; if its process was killed, it ends by itself at %s",
+			r.Kind, r.Name, ErrRunning, running.ID, running.Started.Format(time.RFC3339), alive.Format(time.RFC3339), running.ID, alive.Add(aliveFor).Format(time.RFC3339))
 	}
 	return r, nil
 }
@@ -115,7 +116,7 @@ func (s *Store) FinishRun(ctx context.Context, id string, state RunState, reason
 	if !slices.Contains(finalStates, state) {
 		return fmt.Errorf("finish run %s: a run cannot end %q; it ends in one of %v", id, state, finalStates)
 	}
-	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, reason, stamp(s.clock())}
+	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, storable(reason), stamp(s.clock())}
 	if counts != nil {
 		set, args = set+`, counts = ?`, append(args, document{counts})
 	}

@@ -64,6 +64,7 @@ func openSQLite(ctx context.Context, path string, readOnly bool, o options) (*St
 		explain:  explainSQLite,
 		again:    func(error) bool { return false }, // who may write is decided when a transaction begins
 		begin:    func(context.Context, tx) error { return nil },
+		alone:    func(context.Context, tx) error { return nil }, // the file has one writer at a time
 		look:     sql.TxOptions{ReadOnly: true},
 		time:     ownClock,
 		prepares: true,

@@ -52,13 +52,15 @@ type Store struct {
 
 // dialect is what differs between databases.
 type dialect struct {
-	explain  func(error) error                                              // adds cause and next step to the driver's errors
-	again    func(error) bool                                               // the database gave the transaction up and it may be run again
-	begin    func(context.Context, tx) error                                // what a writing transaction says first
-	look     sql.TxOptions                                                  // how a transaction that only reads sees one unchanging picture
-	time     func(context.Context, tx, func() time.Time) (time.Time, error) // the clock that all who use the database share
-	shared   bool                                                           // several daemons may work on one database
-	prepares bool                                                           // a prepared statement pays, and cannot end up on another connection
+	explain  func(error) error               // adds cause and next step to the driver's errors
+	again    func(error) bool                // the database gave the transaction up and it may be run again
+	begin    func(context.Context, tx) error // what a writing transaction says first
+	alone    func(context.Context, tx) error // keeps writers of all tenants out until the transaction ends
+	change   sql.TxOptions                   // how a transaction that writes sees the others
+	time     clockOf                         // the clock that all who use the database share
+	look     sql.TxOptions                   // how a transaction that only reads sees one unchanging picture
+	shared   bool                            // several daemons may work on one database
+	prepares bool                            // a prepared statement pays, and cannot end up on another connection
 }
 
 // Option changes how a Store is opened.
@@ -227,7 +229,7 @@ const attempts = 5
 func (s *Store) update(ctx context.Context, doing string, change func(tx) error) error {
 	var err error
 	for range attempts {
-		err = s.transact(ctx, s.write, nil, func(t tx) error {
+		err = s.transact(ctx, s.write, &s.dialect.change, func(t tx) error {
 			if err := s.dialect.begin(ctx, t); err != nil {
 				return err
 			}

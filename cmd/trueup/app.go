@@ -97,7 +97,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = openStore(ctx, cfg.State); err != nil {
+	if s.store, err = openStore(ctx, cfg.State, cfg.Tenant); err != nil {
 		return nil, err
 	}
 	s.engine = &engine.Engine{Store: s.store, Accounts: accounts, Log: s.log, Now: time.Now, Location: cfg.Timezone}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/internal/sandbox"
 )
@@ -78,13 +79,13 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name, value)
 	}
 	ts.Setenv("CONTROL", c.Control)
-	accounts := accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings) + accountYAML("psa", c.PSA.System, c.PSA.Settings)
+	accounts := accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings, c.Vendor.Budget) + accountYAML("psa", c.PSA.System, c.PSA.Settings, c.PSA.Budget)
 	flow := strings.Replace(demoFlow, "mode: write", "mode: "+*mode, 1)
 	files := map[string]string{filepath.Join("flows", "microsoft-connectwise.yaml"): flow}
 	if *second {
 		ts.Setenv("SECOND_CLIENT_SECRET", c.Vendor.ClientSecret)
 		c.Vendor.Settings["client_secret"] = "${env:SECOND_CLIENT_SECRET}"
-		accounts += accountYAML("again", c.Vendor.System, c.Vendor.Settings)
+		accounts += accountYAML("again", c.Vendor.System, c.Vendor.Settings, c.Vendor.Budget)
 		files[filepath.Join("flows", "second.yaml")] = strings.NewReplacer("flow: microsoft-connectwise", "flow: second", "vendor: microsoft", "vendor: again").Replace(flow)
 	}
 	files["trueup.yaml"] = "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\naccounts:\n" + accounts + "flows: [flows/*.yaml]\n"
@@ -94,8 +95,8 @@ func cmdSandbox(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func accountYAML(name, system string, settings map[string]string) string {
-	text := fmt.Sprintf("  %s:\n    system: %s\n    settings:\n", name, system)
+func accountYAML(name, system string, settings map[string]string, budget connectors.Budget) string {
+	text := fmt.Sprintf("  %s:\n    system: %s\n    budget: {per_minute: %d, parallel: %d}\n    settings:\n", name, system, budget.PerMinute, budget.Parallel)
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		text += fmt.Sprintf("      %s: %q\n", key, settings[key])
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/internal/sandbox"
@@ -131,8 +132,10 @@ func (d *demo) configure() error {
 	for _, account := range []struct {
 		name, system string
 		settings     map[string]string
-	}{{"microsoft", connection.Vendor.System, connection.Vendor.Settings}, {"psa", connection.PSA.System, connection.PSA.Settings}} {
-		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    settings:\n", account.name, account.system)
+		budget       connectors.Budget
+	}{{"microsoft", connection.Vendor.System, connection.Vendor.Settings, connection.Vendor.Budget},
+		{"psa", connection.PSA.System, connection.PSA.Settings, connection.PSA.Budget}} {
+		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    budget: {per_minute: %d, parallel: %d}\n    settings:\n", account.name, account.system, account.budget.PerMinute, account.budget.Parallel)
 		for _, key := range slices.Sorted(maps.Keys(account.settings)) {
 			value := account.settings[key]
 			if file, secret := secrets[value]; secret {

@@ -110,6 +110,31 @@ func (a *app) linksCommand() *cobra.Command {
 			a.say("closed link %s; nothing was changed on either side", given[0])
 			return nil
 		},
+	}, &cobra.Command{
+		Use:   "move OLD_FLOW NEW_FLOW",
+		Short: "Give a flow's links to another one, as when it was renamed",
+		Long: `move is for a flow that has another name now. Its links and what both sides looked like go on under the new name, so that the next plan is
+what it would have been. OLD_FLOW must not be in the configuration any more, and NEW_FLOW must be. Nothing is changed on either side.`,
+		Args: args(cobra.ExactArgs(2)),
+		RunE: func(c *cobra.Command, given []string) error {
+			s, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			if _, still := s.Flow(given[0]); still {
+				return usageError{fmt.Errorf("flow %s is still in %s; move is for a flow that has another name now", given[0], s.File)}
+			}
+			if _, err := s.pickFlows(given[1:]); err != nil {
+				return err
+			}
+			n, err := s.store.MoveLinks(c.Context(), given[0], given[1])
+			if err != nil {
+				return err
+			}
+			a.say("moved %d links; next: trueup plan %s", n, given[1])
+			return nil
+		},
 	})
 	return c
 }

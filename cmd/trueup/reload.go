@@ -64,8 +64,8 @@ func (a *app) reload(s *session, names []string) (*session, []engine.Flow, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if cfg.State != s.State || cfg.Listen != s.Listen {
-		return nil, nil, fmt.Errorf("%s: state: and listen: cannot change while trueup runs; restart it", cfg.File)
+	if cfg.State != s.State || cfg.Tenant != s.Tenant || cfg.Listen != s.Listen {
+		return nil, nil, fmt.Errorf("%s: state:, tenant: and listen: cannot change while trueup runs; restart it", cfg.File)
 	}
 	accounts, err := a.connect(cfg, s.log)
 	if err != nil {

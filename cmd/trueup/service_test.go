@@ -55,7 +55,7 @@ func startService(t *testing.T) *service {
 	_ = free.Close()
 	c := box.Connection()
 	s.write("trueup.yaml", "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\nlisten: "+s.listen+"\naccounts:\n"+
-		accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings)+accountYAML("psa", c.PSA.System, c.PSA.Settings)+"flows: [flows/*.yaml]\n")
+		accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings, c.Vendor.Budget)+accountYAML("psa", c.PSA.System, c.PSA.Settings, c.PSA.Budget)+"flows: [flows/*.yaml]\n")
 	s.write("flows/cloud.yaml", demoFlow)
 
 	short, err := os.MkdirTemp("", "trueup") //nolint:usetesting // t.TempDir may be too long for the name of a socket

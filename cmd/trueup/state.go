@@ -47,16 +47,20 @@ opens a state does the same; this one only says so, and needs no working connect
 		Use:   "backup FILE",
 		Short: "Write all that is remembered, as it is at one moment, into a new file",
 		Long: `backup writes everything that the configured state remembers into FILE, a new SQLite file, whatever database the state is in. It may run
-beside the daemon. The file is read again and compared, and the journal's chain is verified in it, before it appears under its name. It holds customers'
+beside the daemon. Where trueup.yaml names a tenant it holds what is that tenant's, otherwise all of all tenants. The file is read again and compared, and the journal's chain is verified in it, before it appears under its name. It holds customers'
 names and amounts, and no secret. The vault and its key are files of their own: copy them too.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			s, err := a.openState(c.Context(), nil)
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			s, err := openStore(c.Context(), cfg.State, cfg.Tenant)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = s.Close() }()
-			done, err := s.Backup(c.Context(), given[0])
+			done, err := s.Backup(c.Context(), given[0], tenants(cfg)...)
 			if err != nil {
 				return fmt.Errorf("back the state up to %s: %w", given[0], err)
 			}
@@ -66,14 +70,14 @@ names and amounts, and no secret. The vault and its key are files of their own: 
 		Use:   "restore FILE",
 		Short: "Read a backup into the configured state, which must be empty",
 		Long: `restore reads a backup, or any other state file of trueup, into the state that trueup.yaml names. That must be a file that is not there yet or a
-database without anything remembered in it: nothing is overwritten. Look at trueup plan before you start the daemon.`,
+database without anything remembered in it: nothing is overwritten. Where trueup.yaml names a tenant, this is about what is that tenant's. Look at trueup plan before you start the daemon.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
 			cfg, err := a.load()
 			if err != nil {
 				return err
 			}
-			return a.copyState(c.Context(), "sqlite:"+given[0]+"?mode=ro", cfg.State, false, "next: trueup plan")
+			return a.copyState(c.Context(), "sqlite:"+given[0]+"?mode=ro", cfg.State, false, "next: trueup plan", tenants(cfg)...)
 		},
 	}, &cobra.Command{
 		Use:   "copy FROM TO",
@@ -113,18 +117,26 @@ func (a *app) openState(ctx context.Context, named []string) (*state.Store, erro
 		if err != nil {
 			return nil, err
 		}
-		return openStore(ctx, name)
+		return openStore(ctx, name, "")
 	}
 	cfg, err := a.load()
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, cfg.State)
+	return openStore(ctx, cfg.State, cfg.Tenant)
 }
 
-// openStore opens a store; that what was named is not there is a mistake in the configuration or on the command line.
-func openStore(ctx context.Context, name string) (*state.Store, error) {
-	s, err := state.Open(ctx, name)
+// tenants are those that a configuration may know of: its own, or all where it names none.
+func tenants(cfg *config.Config) []string {
+	if cfg.Tenant == "" {
+		return nil
+	}
+	return []string{cfg.Tenant}
+}
+
+// openStore opens a tenant's store; that what was named is not there is a mistake in the configuration or on the command line.
+func openStore(ctx context.Context, name, tenant string) (*state.Store, error) {
+	s, err := state.Open(ctx, name, state.WithTenant(tenant))
 	if errors.Is(err, state.ErrNoFolder) || errors.Is(err, state.ErrNotDatabase) || errors.Is(err, state.ErrNotFound) {
 		return nil, usageError{err}
 	}
@@ -132,26 +144,26 @@ func openStore(ctx context.Context, name string) (*state.Store, error) {
 }
 
 // copyState copies between two states; moved says that the work goes on with the copy, so that nobody may be working on the first.
-func (a *app) copyState(ctx context.Context, from, to string, moved bool, next string) error {
-	source, err := openStore(ctx, from)
+func (a *app) copyState(ctx context.Context, from, to string, moved bool, next string, of ...string) error {
+	source, err := openStore(ctx, from, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	target, err := openStore(ctx, to)
+	target, err := openStore(ctx, to, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = target.Close() }()
 	if moved {
-		if err := source.Idle(ctx); err != nil {
+		if err := source.Idle(ctx, of...); err != nil {
 			return err
 		}
 	}
-	if err := target.Idle(ctx); err != nil {
+	if err := target.Idle(ctx, of...); err != nil {
 		return err
 	}
-	done, err := state.Copy(ctx, source, target)
+	done, err := state.Copy(ctx, source, target, of...)
 	if err != nil {
 		return err
 	}

@@ -116,8 +116,6 @@ var descriptor = connectors.Descriptor{
 		{Name: "default_product_type", Doc: "Product type, by name, of catalog items that trueup makes."},
 		{Name: "date_literal", Default: literalDatetime, Allowed: []string{literalDatetime, literalDate}, Doc: "How moments are written in searches. Set date when incremental reading finds nothing: one own installation understood only days."},
 		{Name: "codebase", Doc: "Path of the API, such as v4_6_release/; asked from the site when empty."},
-		{Name: "requests_per_minute", Doc: "Requests a minute, 200 unless set. The vendor publishes no limit; about 1,000 is reported."},
-		{Name: "parallel", Doc: "Requests in flight, 4 unless set."},
 	},
 	Feed: true,
 	Limits: connectors.Limits{
@@ -185,13 +183,9 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	if _, err := model.ParseMoney("0 " + setting("currency")); err != nil {
 		return refuse("the setting currency is "+strconv.Quote(setting("currency")), "give a code like GBP")
 	}
-	perMinute, ok := count(setting("requests_per_minute"), a.Budget.PerMinute, defaultPerMinute)
-	parallel, ok2 := count(setting("parallel"), a.Budget.Parallel, defaultParallel)
-	if !ok || !ok2 {
-		return refuse("requests_per_minute and parallel must be whole numbers above zero", "correct them or leave them out")
-	}
+	budget := a.Budget.Or(descriptor.Limits)
 	c := &Connector{
-		account: a, currency: setting("currency"), parallel: parallel,
+		account: a, currency: setting("currency"), parallel: budget.Parallel,
 		idField: customPrefix + setting("id_field"), tenantField: customPrefix + setting("tenant_field"),
 		dateOnly: setting("date_literal") == literalDate,
 		codebase: setting("codebase"), pinned: setting("codebase") != "",
@@ -219,23 +213,11 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	private := a.Secrets["private_key"].Reveal()
 	c.rest = rest.New(rest.Options{
 		Account: a.Name, System: descriptor.Title, BaseURL: site, HTTP: a.HTTP, Log: a.Log, Now: a.Now, Retries: retries,
-		PerMinute: perMinute, Parallel: parallel, Turns: a.Turns, Fault: readFault, Observe: a.Observe,
+		PerMinute: budget.PerMinute, Parallel: budget.Parallel, Turns: a.Turns, Fault: readFault, Observe: a.Observe,
 		Authorize: authorize(user, private, setting("client_id")),
 		Secrets:   []connectors.Secret{a.Secrets["public_key"], a.Secrets["private_key"]},
 	})
 	return c, nil
-}
-
-// count reads a number setting; the account's budget and then the default stand in.
-func count(setting string, budget, otherwise int) (int, bool) {
-	switch {
-	case setting != "":
-		n, err := strconv.Atoi(setting)
-		return n, err == nil && n > 0
-	case budget > 0:
-		return budget, true
-	}
-	return otherwise, true
 }
 
 // Descriptor implements connectors.Connector.

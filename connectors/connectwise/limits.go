@@ -72,7 +72,7 @@ func readFault(resp rest.Response) *connectors.Error {
 	case resp.Status == http.StatusConflict:
 		e.Class, e.Hint = connectors.ClassStale, "read it again and decide again"
 	case resp.Status == http.StatusTooManyRequests:
-		e.Class, e.Hint = connectors.ClassLimited, "lower requests_per_minute when this stays"
+		e.Class, e.Hint = connectors.ClassLimited, "lower the account's budget (per_minute) when this stays"
 	case resp.Status >= http.StatusInternalServerError:
 		e.Hint = "the PSA had trouble; look at its status page when this stays"
 	}

@@ -41,7 +41,11 @@ func TestListPages(t *testing.T) {
 
 func TestListAdditionsInOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting("parallel", "3"))
+	w := newWorld(t, func(_ *connectwisetest.Options, a *connectors.Account) {
+		if a != nil {
+			a.Budget.Parallel = 3
+		}
+	})
 	want := []string{"addition " + strconv.Itoa(w.line), "addition " + strconv.Itoa(w.second)}
 	for i := range 20 {
 		deal := w.fake.AddAgreement(connectwisetest.Agreement{Name: fmt.Sprint("A", i), Company: w.company})

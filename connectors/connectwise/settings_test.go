@@ -47,8 +47,6 @@ func TestSettings(t *testing.T) {
 		"no currency":     {"currency", "", "currency is missing"},
 		"not a currency":  {"currency", "pounds", `currency is "pounds"`},
 		"plain http":      {"site", "http://psa.example.com", "plain http"},
-		"not a number":    {"parallel", "many", "whole numbers"},
-		"not positive":    {"requests_per_minute", "0", "whole numbers"},
 		"unknown literal": {"date_literal", "iso", "datetime or date"},
 	}
 	for name, test := range cases {
@@ -103,7 +101,7 @@ func TestFaults(t *testing.T) {
 		{"conflict", 409, `{"code":"Conflict","message":"busy"}`, connectors.Error{Class: connectors.ClassStale, Code: "Conflict", Message: "ConnectWise says: busy", Hint: "read it again and decide again"}},
 		{"version", 406, ``, connectors.Error{Class: connectors.ClassInvalid, Hint: hintVersion}},
 		{"media type", 415, ``, connectors.Error{Class: connectors.ClassInvalid, Hint: hintVersion}},
-		{"too often", 429, `{"error":"ConnectWiseAPI","message":"slow down"}`, connectors.Error{Class: connectors.ClassLimited, Message: "ConnectWise says: slow down", Hint: "lower requests_per_minute when this stays"}},
+		{"too often", 429, `{"error":"ConnectWiseAPI","message":"slow down"}`, connectors.Error{Class: connectors.ClassLimited, Message: "ConnectWise says: slow down", Hint: "lower the account's budget (per_minute) when this stays"}},
 		{"timeout inside", 500, `{"code":"InternalServerError","message":"Execution Timeout Expired"}`, connectors.Error{Code: "InternalServerError", Message: "ConnectWise says: Execution Timeout Expired", Hint: "the PSA had trouble; look at its status page when this stays"}},
 		{"maintenance", 503, `<html>`, connectors.Error{Hint: "the PSA had trouble; look at its status page when this stays"}},
 	}

@@ -77,9 +77,8 @@ func subject(accountType string) connectortest.Subject {
 			})
 			t.Cleanup(wire.Close)
 			settings := fake.Settings(server.URL)
-			settings["requests_per_minute"] = "60000"
 			settings["reseller"] = reseller.MPNID
-			account := connectors.Account{Name: "microsoft", Settings: settings, Secrets: fake.Secrets(), Vault: &vault{},
+			account := connectors.Account{Name: "microsoft", Settings: settings, Budget: connectors.Budget{PerMinute: 60000}, Secrets: fake.Secrets(), Vault: &vault{},
 				HTTP: wire.Client(), Log: log, Now: now.Now, Location: time.UTC}
 			connect := func() *Connector {
 				c, err := build(account, -1) // repeating is the business of connectors/internal/rest

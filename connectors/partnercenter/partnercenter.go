@@ -21,8 +21,6 @@ package partnercenter
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -84,8 +82,6 @@ var descriptor = connectors.Descriptor{
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
 		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
-		{Name: "requests_per_minute", Doc: "Requests a minute to Partner Center, 200 unless set. The documented limit is 500 for all applications of a partner together."},
-		{Name: "parallel", Doc: "Requests in flight, 4 unless set."},
 	},
 	Feed: true,
 	Limits: connectors.Limits{
@@ -139,31 +135,10 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	case c.reseller != "" && c.appOnly:
 		return refuse("the setting reseller needs a refresh_token: an application alone may not ask which customers are whose", "add refresh_token")
 	}
-	perMinute, err := number(a, "requests_per_minute", a.Budget.PerMinute, descriptor.Limits.PerMinute)
-	if err != nil {
-		return refuse(err.Error(), "write a whole number above zero")
-	}
-	if c.parallel, err = number(a, "parallel", a.Budget.Parallel, descriptor.Limits.Parallel); err != nil {
-		return refuse(err.Error(), "write a whole number above zero")
-	}
-	c.connect(perMinute, retries)
+	budget := a.Budget.Or(descriptor.Limits)
+	c.parallel = budget.Parallel
+	c.connect(budget.PerMinute, retries)
 	return c, nil
-}
-
-// number is a setting, or else the account's budget, or else the descriptor's limit.
-func number(a connectors.Account, name string, budget, limit int) (int, error) {
-	text := a.Settings[name]
-	switch {
-	case text == "" && budget > 0:
-		return budget, nil
-	case text == "":
-		return limit, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("the setting %s is %q", name, text)
-	}
-	return int(n), nil
 }
 
 // Descriptor describes the system.

@@ -91,7 +91,7 @@ func start(t *testing.T, s setup) *world {
 		w.fake.Sample()
 	}
 	account := partnercentertest.Start(t, w.fake)
-	account.Settings["requests_per_minute"] = "60000"
+	account.Budget.PerMinute = 60000
 	if s.account != nil {
 		s.account(&account)
 	}
@@ -351,7 +351,7 @@ func TestTroubleOfTheServiceFailsTheListing(t *testing.T) {
 
 func TestStoppedListingIsNoListing(t *testing.T) {
 	t.Parallel()
-	w := start(t, setup{account: func(a *connectors.Account) { a.Settings["parallel"] = "1" }})
+	w := start(t, setup{account: func(a *connectors.Account) { a.Budget.Parallel = 1 }})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	_, err := w.List(ctx, connectors.ListRequest{Kind: kindSubscription}, func(connectors.Record) error {
@@ -390,8 +390,6 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for words, settings := range map[string]map[string]string{
 		"account_type indirect_provider": {"reseller": "1"},
-		`requests_per_minute is "many"`:  {"requests_per_minute": "many"},
-		`parallel is "0"`:                {"parallel": "0"},
 		"needs a refresh_token":          {"reseller": "1", "account_type": indirectProvider},
 	} {
 		_, err := New(connectors.Account{Name: "microsoft", Settings: settings})

@@ -72,8 +72,11 @@ type verdict struct {
 func decide(rule FieldRule, first First, vendor, psa cell) verdict {
 	agree := vendor.now == psa.now || vendor.asOther == psa.now || psa.asOther == vendor.now
 	if rule.Keep {
-		if agree {
+		switch {
+		case agree:
 			return verdict{}
+		case psa.changed() && !psa.now.Blank():
+			return verdict{write: PSA, reason: IDOverwritten}
 		}
 		return verdict{write: PSA, reason: KeepID}
 	}

@@ -114,6 +114,8 @@ func TestOwnershipFiltersTheTable(t *testing.T) {
 	moved := cell{now: seven, memory: ten, asOther: seven}
 	fresh := cell{now: seven, asOther: seven}
 	freshTen := cell{now: ten, asOther: ten}
+	emptied := cell{now: model.Empty(model.TypeText), memory: ten, asOther: model.Empty(model.TypeText)}
+	kept := FieldRule{Owner: OwnerVendor, Keep: true}
 	for _, c := range []struct {
 		name        string
 		rule        FieldRule
@@ -126,6 +128,9 @@ func TestOwnershipFiltersTheTable(t *testing.T) {
 		{"vendor owns, vendor edited", FieldRule{Owner: OwnerVendor}, moved, still, verdict{write: PSA, reason: VendorChanged}},
 		{"PSA owns, PSA edited", FieldRule{Owner: OwnerPSA}, still, moved, verdict{write: Vendor, reason: PSAChanged}},
 		{"vendor owns, first meeting", FieldRule{Owner: OwnerVendor}, freshTen, fresh, verdict{write: PSA, reason: OwnerDiffers}},
+		{"a kept id is not there yet", kept, freshTen, cell{now: model.Empty(model.TypeText), asOther: model.Empty(model.TypeText)}, verdict{write: PSA, reason: KeepID}},
+		{"a kept id was emptied", kept, still, emptied, verdict{write: PSA, reason: KeepID}},
+		{"a kept id was overwritten", kept, still, moved, verdict{write: PSA, reason: IDOverwritten}},
 		{"PSA owns, first meeting", FieldRule{Owner: OwnerPSA}, freshTen, fresh, verdict{write: Vendor, reason: OwnerDiffers}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity) (detail strin
 
 // idOnly reports a change that only keeps ids and touches nothing that is billed.
 func (c Change) idOnly() bool {
-	return c.Op == OpChange && !slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.Reason != KeepID })
+	return c.Op == OpChange && !slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return !f.Reason.keeps() })
 }
 
 func (c Change) seatsLowered() model.Quantity {

@@ -15,6 +15,7 @@ const (
 	NewAtVendor    Reason = "new_at_vendor"
 	EndedAtVendor  Reason = "ended_at_vendor"
 	KeepID         Reason = "keep_id"
+	IDOverwritten  Reason = "id_overwritten"
 	Undo           Reason = "undo"
 
 	// Reasons to hold.
@@ -66,6 +67,7 @@ var sentences = map[Reason]string{
 	NewAtVendor:    "bought at the vendor and not on a contract yet",
 	EndedAtVendor:  "ended at the vendor",
 	KeepID:         "keeps the other side's id, so that the link can be rebuilt",
+	IDOverwritten:  "another id was typed over the one kept here; the link stays, so it is put back (trueup links forget ends the link)",
 	Undo:           "puts back what the run had changed",
 
 	ConflictHeld:     "changed on both sides to different values",
@@ -104,6 +106,9 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 }
+
+// keeps reports a change that only writes down the other side's id.
+func (r Reason) keeps() bool { return r == KeepID || r == IDOverwritten }
 
 // Sentence is the reason in plain English.
 func (r Reason) Sentence() string { return sentences[r] }

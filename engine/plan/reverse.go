@@ -154,7 +154,7 @@ func (r *reverser) change(done Reversal) {
 	said := func() int { return len(r.plan.Held) + len(r.plan.Findings) + len(back.vendor) + len(back.psa) }
 	before := said()
 	for _, f := range done.Done.Fields {
-		if f.Reason != KeepID {
+		if !f.Reason.keeps() {
 			r.field(done, back, f)
 		}
 	}

@@ -8,6 +8,7 @@
 //
 //	version: 1
 //	state: sqlite:trueup.db        # where everything is remembered; this is the default. Or postgres://user@host/database
+//	tenant: north                  # whose part of that; not written, there is only one
 //	timezone: Europe/London        # billing days are calendar days here; schedules are read in it
 //	listen: 8480                   # where the daemon tells of its health; not written, it listens nowhere
 //	accounts:
@@ -29,6 +30,9 @@
 //
 // The password of a PostgreSQL server must be such a reference, as in postgres://trueup:${env:DB_PASSWORD}@db.example.com/trueup, or the
 // whole value is one; what stands inside a URL is escaped by trueup. The vault is then in the folder of trueup.yaml.
+//
+// tenant: is for a database that several configurations share, one for each company that is served. None sees, waits for or changes what is
+// another's. Change it only for a state that is new: what was remembered under another name is not seen any more.
 //
 // A setting that the system calls secret must be exactly one of these, so that no secret stands in the file; the vault
 // serves secret settings only. Inside { } such a value needs quotes, because braces mean something to YAML there.
@@ -96,6 +100,7 @@ type Config struct {
 	File     string // as it was named to Load
 	Dir      string // the folder of File; relative paths were resolved against it
 	State    string // data source name of the store: sqlite:<path> or postgres://...; the latter may hold a password, so it is never shown
+	Tenant   string // whose rows of the store; "" where it has only one
 	StateDir string // the folder of the store, or of File when the store is a server; the vault is in it
 	Timezone *time.Location
 	Listen   string          // host:port on which the daemon serves its health and metrics; "" for nowhere
@@ -190,11 +195,22 @@ func (l *loader) readConfig(path string) {
 	}
 	l.version(m)
 	l.readState(m.Get("state"))
+	l.readTenant(m.Get("tenant"))
 	l.readTimezone(root, m.Get("timezone"))
 	l.readListen(m.Get("listen"), m.Get("listen_anywhere"))
 	l.readAccounts(m.Need("accounts"))
 	l.readFlows(m.Get("flows"))
 	m.Close()
+}
+
+func (l *loader) readTenant(n *strictyaml.Node) {
+	if !n.Present() || !n.IsScalar() {
+		n.Text() // complains about the shape, if there is one
+		return
+	}
+	if l.config.Tenant = n.Text(); !nameRule.MatchString(l.config.Tenant) {
+		n.Complain(nameHint, "%q is not a name for a tenant", l.config.Tenant)
+	}
 }
 
 // bareReference finds ${ as an unquoted value inside { } or [ ], which YAML cannot read.
@@ -359,6 +375,11 @@ func (l *loader) readSettings(key, n *strictyaml.Node, d connectors.Descriptor) 
 			missing = append(missing, s.Name)
 		case s.Default != "" && !s.Secret:
 			settings[s.Name] = s.Default
+		}
+	}
+	for _, was := range []struct{ setting, key string }{{"requests_per_minute", "per_minute"}, {"parallel", "parallel"}} {
+		if old := m.Get(was.setting); old.Present() {
+			old.Complain("write budget: {"+was.key+": ...} beside system and settings", "the setting %s is the account's budget now", was.setting)
 		}
 	}
 	m.Close()

@@ -147,6 +147,7 @@ func TestAccounts(t *testing.T) {
 		txtar.File{Name: "trueup.yaml", Data: []byte(`version: 1
 state: sqlite:data/main.db
 timezone: Europe/London
+tenant: north-1
 accounts:
   shop:
     system: cloudshop
@@ -164,6 +165,9 @@ accounts:
 	if got, want := c.State, "sqlite:"+filepath.Join(dir, "data", "main.db"); got != want {
 		t.Errorf("state: got %q, want %q", got, want)
 	}
+	if c.Tenant != "north-1" {
+		t.Errorf("tenant: got %q", c.Tenant)
+	}
 	if got, want := c.StateDir, filepath.Join(dir, "data"); got != want {
 		t.Errorf("folder of the state: got %q, want %q", got, want)
 	}
@@ -176,7 +180,7 @@ accounts:
 			Settings: map[string]string{"site": "https://psa.example.com/api"},
 			Secrets:  map[string]connectors.Secret{"private_key": connectors.NewSecret(planted)},
 			Discover: "0 6,18 * * *",
-			Pos:      diag.Pos{File: c.File, Line: 14, Column: 3},
+			Pos:      diag.Pos{File: c.File, Line: 15, Column: 3},
 		},
 		{
 			Name: "shop", System: "cloudshop",
@@ -188,7 +192,7 @@ accounts:
 			Discover: "@daily",
 			Mapping:  filepath.Join(dir, "my.yaml"),
 			Budget:   connectors.Budget{PerMinute: 60, Parallel: 2},
-			Pos:      diag.Pos{File: c.File, Line: 5, Column: 3},
+			Pos:      diag.Pos{File: c.File, Line: 6, Column: 3},
 		},
 	}
 	if diff := cmp.Diff(want, c.Accounts, secretsByText); diff != "" {

@@ -104,7 +104,7 @@ func install(t *testing.T, dir, flow string, now func() time.Time, kept connecto
 			variable := strings.ToUpper(a.name + "_" + name)
 			env[variable], settings[name] = secret.Reveal(), "${env:"+variable+"}"
 		}
-		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    settings:\n", a.name, a.system)
+		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    budget: {per_minute: 60000}\n    settings:\n", a.name, a.system)
 		for _, name := range slices.Sorted(maps.Keys(settings)) {
 			fmt.Fprintf(&yaml, "      %s: %q\n", name, settings[name])
 		}

@@ -109,7 +109,6 @@ func newOffice(t *testing.T, p plot) *office {
 	// Nothing listens there: the transports reach the stand-ins whatever is asked for.
 	base, site := "http://127.0.0.1:8485", "http://127.0.0.1:8486"
 	settings := o.vendor.Settings(base)
-	settings["requests_per_minute"] = "60000"
 	for name, value := range p.settings {
 		settings[name] = value
 	}

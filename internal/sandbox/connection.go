@@ -1,9 +1,11 @@
 package sandbox
 
 import (
+	"cmp"
 	"maps"
-	"strconv"
 	"time"
+
+	"github.com/trueup-sync/trueup/connectors"
 )
 
 // Connection is everything a client needs to reach the sandbox. All credentials are invented.
@@ -29,6 +31,8 @@ type VendorConnection struct {
 	RefreshToken string            `json:"refresh_token"`
 	Country      string            `json:"country"`
 	Settings     map[string]string `json:"settings"` // of an account in trueup.yaml
+
+	Budget connectors.Budget `json:"budget"` // of that account: all that the stand-in takes
 }
 
 // PSAConnection reaches ConnectWise PSA.
@@ -41,6 +45,8 @@ type PSAConnection struct {
 	ClientID   string            `json:"client_id"`
 	Currency   string            `json:"currency"`
 	Settings   map[string]string `json:"settings"` // of an account in trueup.yaml
+
+	Budget connectors.Budget `json:"budget"` // of that account: all that the stand-in takes
 }
 
 // The environment variables that the settings refer to.
@@ -75,6 +81,7 @@ func (s *Sandbox) connect(scheme string) {
 		PublicKey: account.Secrets["public_key"].Reveal(), PrivateKey: account.Secrets["private_key"].Reveal(),
 		Currency: s.options.Currency,
 	}
+	s.connection.Vendor.Budget, s.connection.PSA.Budget = budget(s.options.VendorPerMinute), budget(s.options.PSAPerMinute)
 	s.connection.Control = "http://" + s.listeners[controlSlot].Addr().String()
 	s.connection.Seed, s.connection.Started = s.options.Seed, s.options.Start
 	s.connection.Env = map[string]string{
@@ -87,16 +94,16 @@ func (s *Sandbox) connect(scheme string) {
 		"public_key": "${env:" + envPublicKey + "}", "private_key": "${env:" + envPrivateKey + "}"})
 }
 
-// vendorSettings are the plain settings, with the budget that the stand-in was given.
+// vendorSettings are the plain settings.
 func (s *Sandbox) vendorSettings() map[string]string {
 	v := s.connection.Vendor
 	return map[string]string{"tenant": v.Tenant, "client_id": v.ClientID, "account_type": "direct", "country": v.Country,
-		"api": v.API, "sign_in": v.SignIn, "prices": v.Prices, "requests_per_minute": perMinute(s.options.VendorPerMinute), "parallel": "8"}
+		"api": v.API, "sign_in": v.SignIn, "prices": v.Prices}
 }
 
 func (s *Sandbox) psaSettings() map[string]string {
 	settings := s.psa.Account(s.connection.PSA.Site).Settings
-	return with(settings, map[string]string{"currency": s.options.Currency, "requests_per_minute": perMinute(s.options.PSAPerMinute), "parallel": "8"})
+	return with(settings, map[string]string{"currency": s.options.Currency})
 }
 
 func with(settings, more map[string]string) map[string]string {
@@ -105,10 +112,7 @@ func with(settings, more map[string]string) map[string]string {
 	return settings
 }
 
-// perMinute is what a client should allow itself: all that the stand-in takes.
-func perMinute(limit int) string {
-	if limit == 0 {
-		limit = noLimit
-	}
-	return strconv.Itoa(limit)
+// budget is what a client should allow itself: all that the stand-in takes.
+func budget(limit int) connectors.Budget {
+	return connectors.Budget{PerMinute: cmp.Or(limit, noLimit), Parallel: 8}
 }

@@ -52,8 +52,10 @@ func product(t *testing.T, box *sandbox.Sandbox) (*engine.Engine, engine.Flow) {
 	for _, account := range []struct {
 		name, system string
 		settings     map[string]string
-	}{{"microsoft", connection.Vendor.System, connection.Vendor.Settings}, {"psa", connection.PSA.System, connection.PSA.Settings}} {
-		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    settings:\n", account.name, account.system)
+		budget       connectors.Budget
+	}{{"microsoft", connection.Vendor.System, connection.Vendor.Settings, connection.Vendor.Budget},
+		{"psa", connection.PSA.System, connection.PSA.Settings, connection.PSA.Budget}} {
+		fmt.Fprintf(&yaml, "  %s:\n    system: %s\n    budget: {per_minute: %d, parallel: %d}\n    settings:\n", account.name, account.system, account.budget.PerMinute, account.budget.Parallel)
 		for name, setting := range account.settings {
 			fmt.Fprintf(&yaml, "      %s: %q\n", name, setting)
 		}

@@ -245,11 +245,11 @@ func (s *Sandbox) HTTP() *http.Client { return &http.Client{Transport: s.transpo
 // without a vault, which whoever uses them must add.
 func (s *Sandbox) Accounts() (vendor, psa connectors.Account) {
 	vendor = connectors.Account{
-		Name: "microsoft", Settings: s.vendorSettings(), Secrets: s.vendor.Secrets(),
+		Name: "microsoft", Settings: s.vendorSettings(), Secrets: s.vendor.Secrets(), Budget: s.connection.Vendor.Budget,
 		HTTP: s.HTTP(), Log: zap.NewNop(), Now: s.Now, Location: time.UTC,
 	}
 	psa = s.psa.Account(s.connection.PSA.Site)
-	psa.Settings, psa.HTTP, psa.Vault = s.psaSettings(), s.HTTP(), nil
+	psa.Settings, psa.Budget, psa.HTTP, psa.Vault = s.psaSettings(), s.connection.PSA.Budget, s.HTTP(), nil
 	return vendor, psa
 }
 

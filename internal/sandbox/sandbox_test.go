@@ -249,15 +249,14 @@ func TestConnectionIsOneJSONObjectWithReadySettings(t *testing.T) {
 	box := open(t, o)
 	c := must(t, box, "GET", "/v1/connection", "")
 	for path, want := range map[string]string{
-		"vendor.settings.client_secret":       "${env:TRUEUP_SANDBOX_CLIENT_SECRET}",
-		"vendor.settings.requests_per_minute": "90",
-		"vendor.settings.country":             "GB",
-		"vendor.settings.api":                 box.Connection().Vendor.API,
-		"psa.settings.currency":               "GBP",
-		"psa.settings.site":                   box.Connection().PSA.Site,
-		"psa.settings.private_key":            "${env:TRUEUP_SANDBOX_PRIVATE_KEY}",
-		"env.TRUEUP_SANDBOX_PRIVATE_KEY":      box.Connection().PSA.PrivateKey,
-		"control":                             box.Connection().Control,
+		"vendor.settings.client_secret":  "${env:TRUEUP_SANDBOX_CLIENT_SECRET}",
+		"vendor.settings.country":        "GB",
+		"vendor.settings.api":            box.Connection().Vendor.API,
+		"psa.settings.currency":          "GBP",
+		"psa.settings.site":              box.Connection().PSA.Site,
+		"psa.settings.private_key":       "${env:TRUEUP_SANDBOX_PRIVATE_KEY}",
+		"env.TRUEUP_SANDBOX_PRIVATE_KEY": box.Connection().PSA.PrivateKey,
+		"control":                        box.Connection().Control,
 	} {
 		var at any = c
 		for name := range strings.SplitSeq(path, ".") {
@@ -266,6 +265,9 @@ func TestConnectionIsOneJSONObjectWithReadySettings(t *testing.T) {
 		if at != want {
 			t.Errorf("%s is %v, want %s", path, at, want)
 		}
+	}
+	if got := box.Connection().Vendor.Budget.PerMinute; got != 90 {
+		t.Errorf("the vendor's budget is %d, want 90", got)
 	}
 	if _, has := c["ca_file"]; has {
 		t.Error("there is a ca_file without TLS")

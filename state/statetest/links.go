@@ -248,3 +248,65 @@ func snapshotsRefused(t *testing.T, b *bench) {
 		}
 	}
 }
+
+func linksMoved(t *testing.T, b *bench) {
+	ctx := t.Context()
+	customer := line("c1", "old", vendorEnd("", "t1"), lineEnd("company"))
+	customer.Kind = model.KindCustomer
+	again := customer
+	again.ID, again.Flow = "c2", "new" // a first run under the new name met the customer again, and then the line that the old name holds
+	ok(t, b.PutLinks(ctx, []state.Link{customer, line("l1", "old", vendorEnd("t1", "s1"), lineEnd("1")), again, line("l9", "third", vendorEnd("t1", "s9"), lineEnd("9"))}))
+	ok(t, b.PutSnapshots(ctx, []state.Snapshot{{Link: "l1", Side: state.SidePSA, Fields: seats(3), Run: "run-1"}}))
+	refused(t, b.PutLinks(ctx, []state.Link{line("l2", "new", vendorEnd("t1", "s1"), lineEnd("1"))}), state.ErrClaimed,
+		"if flow old was renamed to new: trueup links move old new; otherwise close it with trueup links forget l1")
+	must[state.FindingCounts](t)(b.SyncFindings(ctx, "old", "run-1", []state.Finding{{Key: "k", Kind: "drift", Title: "t"}}, nil))
+
+	_, err := b.MoveLinks(ctx, "nobody", "new")
+	refused(t, err, state.ErrNotFound, "nobody")
+	open := entry("i1", state.JournalIntended)
+	open.Flow = "old"
+	ok(t, b.Append(ctx, open))
+	_, err = b.MoveLinks(ctx, "old", "new")
+	refused(t, err, state.ErrUnsettled, "i1", "under its old name")
+	open.State = state.JournalAbandoned
+	ok(t, b.Append(ctx, open))
+	run := must[state.Run](t)(b.StartRun(ctx, newRun("old")))
+	_, err = b.MoveLinks(ctx, "old", "new")
+	refused(t, err, state.ErrRunning, run.ID)
+	ok(t, b.FinishRun(ctx, run.ID, state.RunCompleted, "", nil))
+	other := line("l3", "new", vendorEnd("t1", "s1"), lineEnd("2"))
+	ok(t, b.PutLinks(ctx, []state.Link{other}))
+	_, err = b.MoveLinks(ctx, "old", "new")
+	refused(t, err, state.ErrClaimed, "l3")
+	equal(t, "after the refusals", activeLinks(t, b, "old", ""), []string{"c1", "l1"})
+	ok(t, b.CloseLink(ctx, "l3"))
+
+	equal(t, "moved", must[int](t)(b.MoveLinks(ctx, "old", "new")), 2)
+	equal(t, "new name", activeLinks(t, b, "new", ""), []string{"c1", "l1"})
+	equal(t, "old name", activeLinks(t, b, "old", ""), []string(nil))
+	equal(t, "another flow", activeLinks(t, b, "third", ""), []string{"l9"})
+	equal(t, "memory", must[map[string]state.Memory](t)(b.Snapshots(ctx, []string{"l1"}))["l1"].PSA.Fields, seats(3))
+	equal(t, "inbox", must[[]state.Finding](t)(b.Findings(ctx, true, "old")), []state.Finding(nil))
+}
+
+// strangeTexts are names as a vendor may send them: with a zero byte, or cut in the middle of a letter.
+func strangeTexts(t *testing.T, b *bench) {
+	ctx := t.Context()
+	const strange, kept = "Kea\x00 \xc3", "Kea\uFFFD \uFFFD"
+	l := line("l1", "flow", vendorEnd("c1", "s1"), lineEnd("1"))
+	l.Label, l.How = strange, strange
+	ok(t, b.PutLinks(ctx, []state.Link{l}))
+	got, _, err := b.Link(ctx, "l1")
+	ok(t, err)
+	equal(t, "label", []string{got.Label, got.How}, []string{kept, kept})
+	finding := state.Finding{Key: "k", Kind: "drift", Customer: strange, Title: strange, Detail: strange, Next: strange}
+	must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", "run-1", []state.Finding{finding}, nil))
+	equal(t, "found again", must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", "run-1", []state.Finding{finding}, nil)), state.FindingCounts{})
+	f := must[[]state.Finding](t)(b.Findings(ctx, true, ""))[0]
+	equal(t, "finding", []string{f.Customer, f.Title, f.Detail, f.Next}, []string{kept, kept, kept, kept})
+	run := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
+	ok(t, b.FinishRun(ctx, run.ID, state.RunError, strange, nil))
+	run, _, err = b.RunByID(ctx, run.ID)
+	ok(t, err)
+	equal(t, "reason", run.Reason, kept)
+}

@@ -47,7 +47,7 @@ func runsSkipped(t *testing.T, b *bench) {
 	first := must[state.Run](t)(b.StartRun(ctx, newRun("flow")))
 	at := b.clock.Advance(time.Minute)
 	second, err := b.StartRun(ctx, newRun("flow"))
-	refused(t, err, state.ErrRunning, first.ID, "flow")
+	refused(t, err, state.ErrRunning, first.ID, "flow", "trueup runs stop "+first.ID, "if its process was killed, it ends by itself at 2031-01-31T06:")
 	want := newRun("flow")
 	want.ID, want.State, want.Reason, want.Started, want.Finished = second.ID, state.RunStopped, "skipped: run "+first.ID+" is still in progress", at, at
 	equal(t, "skipped", second, want)

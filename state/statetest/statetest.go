@@ -29,6 +29,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 	}{
 		{"cursors are kept per account", cursors},
 		{"sweeps are kept per account and kind", sweeps},
+		{"what no database takes in a text stops nothing", strangeTexts},
 		{"times keep their nanoseconds and become UTC", times},
 
 		{"records: what is the same is only marked as seen", recordsUnchanged},
@@ -55,6 +56,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"links: claims inside one call are found and nothing is kept", linksClaimedInBatch},
 		{"links: closing and replacing in one call", linksReplaced},
 		{"links: what is incomplete is refused", linksRefused},
+		{"links: moved to a flow's new name, with their memory", linksMoved},
 		{"snapshots: replaced per side", snapshots},
 		{"snapshots: streamed with their links", linksWithMemory},
 		{"snapshots: need their link", snapshotsRefused},

@@ -175,8 +175,9 @@ func (s *Server) Account(url string) connectors.Account {
 		Name: "psa",
 		Settings: map[string]string{
 			"site": url, "company": s.opts.Company, "client_id": s.opts.ClientID, "currency": "GBP",
-			"default_subcategory": "Cloud", "default_product_type": "Service", "requests_per_minute": "60000",
+			"default_subcategory": "Cloud", "default_product_type": "Service",
 		},
+		Budget: connectors.Budget{PerMinute: 60000},
 		Secrets: map[string]connectors.Secret{
 			"public_key":  connectors.NewSecret(s.opts.PublicKey),
 			"private_key": connectors.NewSecret(s.opts.PrivateKey),

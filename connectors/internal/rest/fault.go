@@ -47,7 +47,7 @@ func (c *Client) judge(cl *call, resp Response) *connectors.Error {
 func nextStep(class connectors.Class, status int) string {
 	switch {
 	case class == connectors.ClassLimited:
-		return "it is asked again later; lower requests_per_minute when this stays"
+		return "it is asked again later; lower the account's budget (per_minute) when this stays"
 	case class == connectors.ClassUnknown:
 		return "it may or may not have been done; read the record before trying again"
 	case class == connectors.ClassTransient:
