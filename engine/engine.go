@@ -34,6 +34,7 @@ type Engine struct {
 	Location *time.Location // the time zone in which a moment becomes a billing day
 	Workers  int            // writes in flight, at most; 0 means 8
 	Progress func(Progress) // told while a run goes on; may be nil
+	Spread   Spreader       // has long runs worked on in parts; nil to do everything here
 }
 
 // Progress is how far a run is.
@@ -170,6 +171,9 @@ func (e *Engine) recover(ctx context.Context, run *activeRun, flow Flow) error {
 
 // apply writes what the plan says, through the journal.
 func (e *Engine) apply(ctx context.Context, run *activeRun, flow Flow, result Result) (apply.Outcome, error) {
+	if e.Spread != nil && len(result.Plan.Changes) > 2*partSize {
+		return e.applyParts(ctx, run, flow, result)
+	}
 	applier := e.applier(run, flow, result.Digest)
 	total := len(result.Plan.Changes)
 	applier.Progress = func(done int) {

@@ -237,6 +237,9 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 			return err
 		}
 	}
+	if whole && e.spreadable(r, request.Parents) {
+		return e.listParts(ctx, run, r, kind, request.Parents)
+	}
 	step := fmt.Sprintf("reading %s %s", r.Name, kind)
 	var pending []connectors.Record
 	received := 0
@@ -365,6 +368,9 @@ func (e *Engine) settleListing(ctx context.Context, run *activeRun, r *reading, 
 		}
 	}
 	r.gaps[kind] = kept
+	if parents != nil { // other processes may be reading other parents
+		return e.Store.SetGapsUnder(ctx, r.Name, kind, parents, listing.Gaps)
+	}
 	return e.Store.SetGaps(ctx, r.Name, kind, kept)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // LeaseTime is how long a lock lasts without being renewed. Renew it every third of that.
-const LeaseTime = 30 * time.Second
+const LeaseTime = 45 * time.Second
 
 // Lock says that its holder is a daemon of this database: the only one of a file, one of several on a server. It is a lease: who
 // stops renewing it loses it.

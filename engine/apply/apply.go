@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -50,7 +51,8 @@ type Applier struct {
 	Run      string
 	Digest   string
 	Workers  int
-	Progress func(done int) // changes dealt with so far; may be nil
+	Progress func(done int)    // changes dealt with so far; may be nil
+	Made     map[string]string // what the run created before, here or elsewhere: native ids by change
 
 	mu      sync.Mutex
 	created map[string]string // change id -> native id of what it created
@@ -68,6 +70,12 @@ type Outcome struct {
 	Failures []Failure
 }
 
+// Plus adds the outcome of other changes.
+func (o Outcome) Plus(other Outcome) Outcome {
+	return Outcome{o.Done + other.Done, o.Failed + other.Failed, o.Unknown + other.Unknown, o.Skipped + other.Skipped,
+		slices.Concat(o.Failures, other.Failures)}
+}
+
 // Failure is a change that was not done, or whose outcome is not known.
 type Failure struct {
 	Change  plan.Change
@@ -83,6 +91,7 @@ const callTimeout = 2 * time.Minute
 // counted in the outcome and the others go on.
 func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, error) {
 	a.created, a.refused = map[string]string{}, map[string]*refusals{}
+	maps.Copy(a.created, a.Made)
 	for len(changes) > 0 {
 		kind := changes[0].Target.Kind
 		n := slices.IndexFunc(changes, func(c plan.Change) bool { return c.Target.Kind != kind })
@@ -96,6 +105,13 @@ func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, er
 	}
 	slices.SortFunc(a.outcome.Failures, func(x, y Failure) int { return compare(x.Change.ID, y.Change.ID) })
 	return a.outcome, nil
+}
+
+// Created are the native ids of what the run made so far, by change.
+func (a *Applier) Created() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.created)
 }
 
 func compare(x, y string) int {

@@ -35,11 +35,30 @@ var identity = map[model.Kind][]string{
 // Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be
 // looked at stays open, and nothing is planned for that record meanwhile.
 func (a *Applier) Recover(ctx context.Context) error {
+	return a.recover(ctx, func(state.Entry) bool { return true })
+}
+
+// RecoverOnly is Recover for some changes of the applier's run, which another process began.
+func (a *Applier) RecoverOnly(ctx context.Context, changes []plan.Change) error {
+	mine := map[string]bool{}
+	for _, c := range changes {
+		mine[c.ID] = true
+	}
+	return a.recover(ctx, func(entry state.Entry) bool {
+		var c struct{ ID string }
+		return entry.Run == a.Run && json.Unmarshal(entry.Body, &c) == nil && mine[c.ID]
+	})
+}
+
+func (a *Applier) recover(ctx context.Context, wanted func(state.Entry) bool) error {
 	open, err := a.Store.OpenIntents(ctx, a.Flow)
 	if err != nil {
 		return err
 	}
 	for _, entry := range open {
+		if !wanted(entry) {
+			continue
+		}
 		if err := a.recoverOne(ctx, entry); err != nil {
 			return err
 		}

@@ -178,10 +178,10 @@ var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContrac
 // Sort puts changes into dependency order and everything else by customer and label. The order never depends on how the
 // plan was put together.
 func (p *Plan) Sort() {
-	slices.SortFunc(p.Changes, compareChanges)
+	slices.SortFunc(p.Changes, InOrder)
 	for _, held := range [][]Held{p.Held, p.Lifted} {
 		slices.SortFunc(held, func(a, b Held) int {
-			return cmp.Or(compareChanges(a.Change, b.Change), cmp.Compare(a.Reason, b.Reason))
+			return cmp.Or(InOrder(a.Change, b.Change), cmp.Compare(a.Reason, b.Reason))
 		})
 	}
 	slices.SortFunc(p.Findings, func(a, b Finding) int {
@@ -191,7 +191,8 @@ func (p *Plan) Sort() {
 	p.Partial = slices.Compact(p.Partial)
 }
 
-func compareChanges(a, b Change) int {
+// InOrder compares changes by when they are written: what others need comes first, and within a kind each customer's changes are together.
+func InOrder(a, b Change) int {
 	return cmp.Or(
 		cmp.Compare(slices.Index(rank, a.Target.Kind), slices.Index(rank, b.Target.Kind)),
 		cmp.Compare(strings.ToLower(a.Customer), strings.ToLower(b.Customer)), cmp.Compare(a.Customer, b.Customer),
@@ -203,7 +204,7 @@ func compareChanges(a, b Change) int {
 func (p Plan) Digest() string {
 	sorted := p
 	sorted.Changes = slices.Clone(p.Changes)
-	slices.SortFunc(sorted.Changes, compareChanges)
+	slices.SortFunc(sorted.Changes, InOrder)
 	for i := range sorted.Changes {
 		// A pair that was met for the first time in this plan has a kept link in the next; what would be written is the same.
 		sorted.Changes[i].Pair.Link = ""

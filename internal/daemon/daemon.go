@@ -1,7 +1,8 @@
 // Package daemon runs flows and discoveries when their schedules say so, until it is told to stop.
 //
 // One daemon works on a SQLite file: it holds a lease in the store and renews it, and a second one is refused with the
-// name of the first. A run whose time passed while no daemon was running is caught up once, however many were missed. A
+// name of the first. On a PostgreSQL server any number share the work: whoever finds something due queues it, once (internal/jobs),
+// whoever is free does it, and what a dead daemon was doing is found by its silence and queued again (share.go). A run whose time passed while no daemon was running is caught up once, however many were missed. A
 // run that is still going on when its time comes again is not doubled; the second is recorded as skipped. Being told to
 // stop lets the writes in flight finish, and the lease is kept until they have.
 //
@@ -29,6 +30,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/internal/jobs"
 	"github.com/trueup-sync/trueup/state"
 )
 
@@ -41,6 +43,7 @@ type Daemon struct {
 	Log         *zap.Logger
 
 	Changes <-chan Work   // each replaces what is run; runs in progress end as they began
+	Poll    time.Duration // how often jobs that other daemons queued are looked for; 0 means a second
 	Tick    time.Duration // how often the loop turns at least; 0 means 10 seconds, less than 20 is good
 	Intact  func() error  // asked at each turn and before runs begin; an error stops the daemon
 
@@ -50,7 +53,8 @@ type Daemon struct {
 	Finished func(run state.Run, err error)          // called after each run
 	Replaced func(flows, discoveries int, err error) // called after each of Changes
 
-	running sync.WaitGroup
+	queue   *jobs.Queue
+	several bool        // daemons may work on the database
 	stale   atomic.Bool // a run ended since the health was looked at
 
 	mu     sync.Mutex // guards the rest
@@ -82,7 +86,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		host = "unknown host"
 	}
-	lock, err := store.Lock(ctx, fmt.Sprintf("trueup run, process %d on %s", os.Getpid(), host))
+	lock, err := store.Join(ctx, fmt.Sprintf("trueup run, process %d on %s", os.Getpid(), host))
 	if err != nil {
 		return err
 	}
@@ -93,14 +97,23 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.Log.Warn("the lease could not be given back; it expires by itself", zap.Error(err))
 		}
 	}()
-	if n, err := store.AbandonRuns(ctx, "the daemon that ran it ended without saying so"); err != nil {
-		return err
-	} else if n > 0 {
-		d.Log.Info("interrupted runs were closed", zap.Int("runs", n))
+	if _, d.several = store.Database(); !d.several {
+		if n, err := store.AbandonRuns(ctx, "the daemon that ran it ended without saying so"); err != nil {
+			return err
+		} else if n > 0 {
+			d.Log.Info("interrupted runs were closed", zap.Int("runs", n))
+		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if d.queue, err = jobs.Open(ctx, store, jobs.Options{ID: lock.Token(), Poll: d.Poll,
+		Handlers: map[jobs.Kind]jobs.Handler{jobs.Run: d.doRun, jobs.Part: d.doPart, jobs.Alert: d.doAlert}}); err != nil {
+		return err
+	}
 	if err := d.replace(ctx, Work{d.Engine, d.Flows, d.Discovers, d.Credentials}); err != nil {
+		return err
+	}
+	if err := d.queue.Start(ctx); err != nil {
 		return err
 	}
 	d.look(ctx)
@@ -132,9 +145,15 @@ func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
 			if err := d.renew(ctx, l); err != nil {
 				return err
 			}
+			if err := d.takeOver(ctx); err != nil {
+				d.Log.Error("work of dead daemons cannot be looked for", zap.Error(err))
+			}
 			if time.Since(looked) >= lookEvery || d.stale.Swap(false) {
 				looked = turned
 				d.look(ctx)
+				if err := d.queue.Tidy(ctx); err != nil {
+					d.Log.Warn("the job queue grows", zap.Error(err))
+				}
 			}
 			d.turn(l.trouble == nil)
 		}
@@ -215,7 +234,7 @@ func (d *Daemon) drain(ctx context.Context, lock *state.Lock) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		d.running.Wait()
+		<-d.queue.Stopped()
 	}()
 	tick := time.NewTicker(d.tick())
 	defer tick.Stop()
@@ -252,14 +271,14 @@ type job struct {
 }
 
 func (d *Daemon) listJobs(w Work) []job {
-	var jobs []job
+	var list []job
 	for name, spec := range w.Discovers {
-		jobs = append(jobs, job{jobKey: jobKey{state.RunDiscovery, name}, spec: spec, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
+		list = append(list, job{jobKey: jobKey{state.RunDiscovery, name}, spec: spec, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
 			return w.Engine.Discover(ctx, name, trigger)
 		}})
 	}
 	for _, flow := range w.Flows {
-		jobs = append(jobs, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
+		list = append(list, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
 			result, err := w.Engine.Run(ctx, flow, engine.Options{Trigger: trigger, Apply: flow.Mode == engine.ModeWrite})
 			if d.Planned != nil {
 				d.Planned(flow.Name, result)
@@ -267,7 +286,7 @@ func (d *Daemon) listJobs(w Work) []job {
 			return result.Run, err
 		}})
 	}
-	return jobs
+	return list
 }
 
 // change takes new work, or keeps the old when the new cannot be used.
@@ -289,7 +308,7 @@ func (d *Daemon) replace(ctx context.Context, w Work) error {
 	if err != nil {
 		return err
 	}
-	jobs := map[jobKey]*job{}
+	found := map[jobKey]*job{}
 	for _, j := range d.listJobs(w) {
 		if j.schedule, err = parseSchedule(j.spec, w.Engine.Location); err != nil {
 			return fmt.Errorf("%s %s: %w", j.kind, j.name, err)
@@ -299,20 +318,27 @@ func (d *Daemon) replace(ctx context.Context, w Work) error {
 		if err != nil {
 			return err
 		}
-		if !ran || !j.schedule.next(last.Started).After(now) {
+		switch {
+		case !ran:
 			j.due = now
+		case !j.schedule.next(last.Started).After(now):
+			j.due = now
+			if d.several { // all that find it missed name it alike
+				j.due = j.schedule.next(last.Started)
+			}
 		}
 		j.errors, j.reason = streak(runs, j.jobKey)
-		jobs[j.jobKey] = &j
+		found[j.jobKey] = &j
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, j := range jobs {
+	for key, j := range found {
 		if old := d.jobs[key]; old != nil && old.spec == j.spec && old.schedule.location.String() == j.schedule.location.String() {
 			j.due, j.last, j.errors, j.reason = old.due, old.last, old.errors, old.reason
 		}
 	}
-	d.work, d.jobs = w, jobs
+	w.Engine.Spread = spreader{d}
+	d.work, d.jobs = w, found
 	return nil
 }
 
@@ -335,6 +361,7 @@ func (d *Daemon) start(ctx context.Context) (until time.Duration, err error) {
 	now := d.now()
 	type begin struct {
 		*job
+		at      time.Time
 		trigger state.Trigger
 	}
 	var due []begin
@@ -352,7 +379,7 @@ func (d *Daemon) start(ctx context.Context) (until time.Duration, err error) {
 			if now.Sub(j.due) > d.tick() || j.due.Equal(j.last) { // the clock jumped, the machine slept, or it was due when it became known
 				trigger = state.TriggerCatchUp
 			}
-			due = append(due, begin{j, trigger})
+			due = append(due, begin{j, j.due, trigger})
 			j.due = next
 		}
 		if !j.due.IsZero() {
@@ -367,12 +394,26 @@ func (d *Daemon) start(ctx context.Context) (until time.Duration, err error) {
 		return 0, err
 	}
 	slices.SortFunc(due, func(a, b begin) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name)) })
-	for _, b := range due {
-		d.running.Go(func() { d.execute(ctx, b.job, b.trigger) })
+	queued := make([]jobs.Job, len(due))
+	for i, b := range due {
+		queued[i] = jobs.Job{Kind: jobs.Run, Key: fmt.Sprintf("%s %s due %s", b.kind, b.name, stored(b.at)), Body: runJob{b.kind, b.name, b.trigger}}
+	}
+	if err := d.queue.Add(ctx, queued...); err != nil && ctx.Err() == nil {
+		d.Log.Error("what is due cannot be queued; it is tried again", zap.Error(err))
+		d.mu.Lock()
+		for _, b := range due {
+			b.due = b.at
+		}
+		d.mu.Unlock()
+		return d.tick(), nil
 	}
 	return until, nil
 }
 
+// stored is a time as all daemons write it, whatever their time zone.
+func stored(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// execute runs a job's work. A failure that may pass is worth another try when the next regular run is far off.
 func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) {
 	if ctx.Err() != nil {
 		return

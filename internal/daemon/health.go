@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/trueup-sync/trueup/connectors"
+	"github.com/trueup-sync/trueup/internal/jobs"
 	"github.com/trueup-sync/trueup/state"
 )
 
@@ -254,13 +255,13 @@ func (d *Daemon) Health() Health {
 
 // jobHealth tells of the jobs as they are now. The caller holds mu.
 func (d *Daemon) jobHealth() []JobHealth {
-	var jobs []JobHealth
+	var list []JobHealth
 	for _, j := range d.jobs {
 		due, late := j.schedule.late(j.last)
-		jobs = append(jobs, JobHealth{j.kind, j.name, due.UTC(), late.UTC(), j.errors, j.reason})
+		list = append(list, JobHealth{j.kind, j.name, due.UTC(), late.UTC(), j.errors, j.reason})
 	}
-	slices.SortFunc(jobs, func(a, b JobHealth) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
-	return jobs
+	slices.SortFunc(list, func(a, b JobHealth) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	return list
 }
 
 // look reads the store, and puts what a person should know into the inbox.
@@ -281,15 +282,18 @@ func (d *Daemon) look(ctx context.Context) {
 }
 
 func (d *Daemon) examine(ctx context.Context) error {
+	if err := d.hear(ctx); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	work, h, now := d.work, Health{Since: d.health.Since, Now: d.now().UTC(), Held: map[string]int{}}, d.now()
 	if h.Since.IsZero() {
 		h.Since = h.Now
 	}
-	jobs := map[string]job{}
+	discoveries := map[string]job{}
 	for key, j := range d.jobs {
 		if key.kind == state.RunDiscovery {
-			jobs[key.name] = *j
+			discoveries[key.name] = *j
 		}
 	}
 	h.Jobs = d.jobHealth()
@@ -297,7 +301,7 @@ func (d *Daemon) examine(ctx context.Context) error {
 
 	var err error
 	for _, name := range slices.Sorted(maps.Keys(work.Engine.Accounts)) {
-		discovery, scheduled := jobs[name]
+		discovery, scheduled := discoveries[name]
 		if err := d.examineAccount(ctx, work, name, discovery, scheduled, &h); err != nil {
 			return err
 		}
@@ -312,7 +316,12 @@ func (d *Daemon) examine(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.tell(ctx, h.findings()); err != nil {
+	if d.several { // one of the daemons tells
+		err = d.queue.Add(ctx, jobs.Job{Kind: jobs.Alert, Key: "alerts of " + stored(now.Truncate(lookEvery))})
+	} else {
+		err = d.tell(ctx, h.findings())
+	}
+	if err != nil {
 		return err
 	}
 	findings, err := work.Engine.Store.Findings(ctx, true, "")

@@ -147,6 +147,7 @@ func (h *house) begin() {
 	ctx, h.stop = context.WithCancel(h.t.Context())
 	go func() { h.ended <- h.Run(ctx) }()
 	synctest.Wait()
+	h.pass(time.Second) // what is due at once is queued, and taken from the queue
 }
 
 // end stops the daemon and gives what it returned.

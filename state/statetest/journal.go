@@ -209,7 +209,7 @@ func lockOnce(t *testing.T, b *bench) {
 	ok(t, err)
 	b.clock.Advance(10 * time.Second)
 	_, err = b.Lock(ctx, "trueup on beta, process 42")
-	refused(t, err, state.ErrLocked, "alpha, process 41", "since 2031-01-31T06:00:00Z", "until 2031-01-31T06:00:30Z", "stop that process")
+	refused(t, err, state.ErrLocked, "alpha, process 41", "since 2031-01-31T06:00:00Z", "until 2031-01-31T06:00:45Z", "stop that process")
 	ok(t, lock.Release(ctx))
 	ok(t, lock.Release(ctx))
 	refused(t, lock.Renew(ctx), state.ErrLockLost)
