@@ -12,16 +12,19 @@ func (s *Store) Database() (db *sql.DB, server bool) { return s.write.DB, s.dial
 // Tenant is the tenant whose rows the store sees.
 func (s *Store) Tenant() string { return s.tenant }
 
-// WithSchema runs work in one transaction while nobody else changes the tables, so that daemons that start together do it once.
-func (s *Store) WithSchema(ctx context.Context, work func(*sql.Tx) error) error {
-	err := s.transact(ctx, s.write, nil, func(t tx) error {
-		if s.dialect.shared {
+// WithSchema runs work, which changes tables by itself, while nobody else does, so that daemons that start together do it once.
+func (s *Store) WithSchema(ctx context.Context, work func() error) error {
+	err := func() error {
+		if !s.dialect.shared {
+			return work()
+		}
+		return s.transact(ctx, s.read, nil, func(t tx) error { // another connection: the one that writes is for the work
 			if _, err := t.ExecContext(ctx, takeTurns("schema", s.wait)); err != nil {
 				return err
 			}
-		}
-		return work(t.Tx.Tx)
-	})
+			return work()
+		})
+	}()
 	if err != nil {
 		return s.failed(ctx, "bring the job queue of "+s.name+" up to date", err)
 	}

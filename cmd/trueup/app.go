@@ -93,7 +93,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s := &session{Config: cfg, log: a.logger()}
-	accounts, err := a.connect(cfg, s.log)
+	accounts, err := a.connect(cfg, s.log, s.turns)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 }
 
 // connect makes the connectors with their mappings; all complaints about mappings come at once.
-func (a *app) connect(cfg *config.Config, log *zap.Logger) (map[string]*apply.Account, error) {
+func (a *app) connect(cfg *config.Config, log *zap.Logger, turns func(account string) connectors.Turns) (map[string]*apply.Account, error) {
 	accounts := map[string]*apply.Account{}
 	var problems diag.List
 	for _, ac := range cfg.Accounts {
@@ -114,8 +114,12 @@ func (a *app) connect(cfg *config.Config, log *zap.Logger) (map[string]*apply.Ac
 		if a.observe != nil {
 			observe = a.observe(ac.Name)
 		}
+		var shared connectors.Turns
+		if turns != nil {
+			shared = turns(ac.Name)
+		}
 		connector, err := system.New(connectors.Account{Name: ac.Name, Settings: ac.Settings, Secrets: ac.Secrets, Vault: cfg.Vault, Budget: ac.Budget,
-			HTTP: a.http, Log: log.Named(ac.Name), Now: time.Now, Location: cfg.Timezone, Observe: observe})
+			HTTP: a.http, Log: log.Named(ac.Name), Now: time.Now, Location: cfg.Timezone, Observe: observe, Turns: shared})
 		if err != nil {
 			problems.Add(ac.Pos, "", "account %s: %s", ac.Name, err)
 			continue
@@ -127,6 +131,25 @@ func (a *app) connect(cfg *config.Config, log *zap.Logger) (map[string]*apply.Ac
 		accounts[ac.Name] = &apply.Account{Name: ac.Name, Connector: connector, Mapping: m}
 	}
 	return accounts, problems.Err()
+}
+
+// turns is the budget of an account that all processes on the session's store share.
+func (s *session) turns(account string) connectors.Turns { return laterTurns{s, account} }
+
+// laterTurns are the turns of an account in a store that is opened after the connectors are made.
+type laterTurns struct {
+	session *session
+	account string
+}
+
+// Take implements connectors.Turns.
+func (l laterTurns) Take(ctx context.Context, n int, interval time.Duration) (wait, hold time.Duration, sharers int, err error) {
+	return l.session.store.Turns(l.account).Take(ctx, n, interval)
+}
+
+// Hold implements connectors.Turns.
+func (l laterTurns) Hold(ctx context.Context, wait time.Duration) error {
+	return l.session.store.Turns(l.account).Hold(ctx, wait)
 }
 
 // loadMapping reads an account's mapping, or the one that comes with its system.

@@ -69,7 +69,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			accounts, err := a.connect(cfg, a.logger())
+			accounts, err := a.connect(cfg, a.logger(), nil)
 			if err != nil {
 				return err
 			}

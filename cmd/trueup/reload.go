@@ -67,7 +67,7 @@ func (a *app) reload(s *session, names []string) (*session, []engine.Flow, error
 	if cfg.State != s.State || cfg.Tenant != s.Tenant || cfg.Listen != s.Listen {
 		return nil, nil, fmt.Errorf("%s: state:, tenant: and listen: cannot change while trueup runs; restart it", cfg.File)
 	}
-	accounts, err := a.connect(cfg, s.log)
+	accounts, err := a.connect(cfg, s.log, s.turns)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -420,7 +420,7 @@ func TestLeaseCannotBeRenewed(t *testing.T) {
 		h.pass(35 * time.Second)
 		h.shop.take()
 		tx := block()
-		h.pass(35 * time.Second) // over the minute, at which a run was due
+		h.pass(26 * time.Second) // over the minute, at which a run was due
 		same(t, "runs meanwhile", nil, h.shop.take())
 		if dead := h.Health().Alive(); dead != "the lease cannot be renewed, so no run begins" {
 			t.Errorf("alive: %q", dead)

@@ -76,7 +76,7 @@ type Queue struct {
 // Open prepares the queue's tables beside those of the store.
 func Open(ctx context.Context, store *state.Store, o Options) (*Queue, error) {
 	db, server := store.Database()
-	var driver riverdriver.Driver[*sql.Tx] = riversqlite.New(db)
+	var driver riverdriver.Driver[*sql.Tx] = file{riversqlite.New(db)}
 	if server {
 		driver = riverdatabasesql.New(db)
 	}
@@ -93,8 +93,8 @@ func Open(ctx context.Context, store *state.Store, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
-	err = store.WithSchema(ctx, func(tx *sql.Tx) error {
-		_, err := migrator.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil)
+	err = store.WithSchema(ctx, func() error { // not in one transaction: a step may need the one before committed
+		_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
 		return err
 	})
 	if err != nil {
@@ -121,6 +121,13 @@ func Open(ctx context.Context, store *state.Store, o Options) (*Queue, error) {
 	}
 	return q, nil
 }
+
+// file is the driver of a file that only this process works on: it needs no messages through the database to look at once at what it queued.
+type file struct{ riverdriver.Driver[*sql.Tx] }
+
+// SupportsListener and SupportsListenNotify are of riverdriver.Driver.
+func (file) SupportsListener() bool     { return false }
+func (file) SupportsListenNotify() bool { return false }
 
 // keptFor is how long a job that ended keeps its key: longer than daemons' clocks differ and runs last.
 const keptFor = 24 * time.Hour
