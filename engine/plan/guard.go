@@ -142,7 +142,7 @@ func exceeds(amounts map[string]model.Money, limit *model.Money) (model.Money, b
 func figures(m model.Money, direction string, limit model.Money) string {
 	text := fmt.Sprintf("%s %s a month, the limit is %s", m.Display(), direction, limit.Display())
 	if m.Currency() != limit.Currency() {
-		text += " in another currency"
+		text += ", in another currency"
 	}
 	return text
 }
@@ -176,7 +176,11 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bo
 		}
 	}
 	if percent, broken := shareBroken(l.Share, lowered, extent); broken {
-		return &trip{"share", fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, percent, l.Share), counted}
+		detail := fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, percent, l.Share)
+		if lowered.Cmp(extent) > 0 {
+			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
+		}
+		return &trip{"share", detail, counted}
 	}
 	if l.Count > 0 && count > l.Count {
 		return &trip{"count", fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), counted}
