@@ -29,7 +29,7 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 		return
 	}
 	product := c.vendorProducts[sub.Text("product")]
-	pair := plan.PairRef{Kind: model.KindLine, How: "created", VendorAccount: c.vendor.Name, PSAAccount: c.psa.Name,
+	pair := plan.PairRef{Kind: model.KindLine, How: howCreated, VendorAccount: c.vendor.Name, PSAAccount: c.psa.Name,
 		Vendor: plan.Ref{Kind: model.KindSubscription, ID: sub.ID, Parent: sub.tenant}, PSA: plan.Ref{Kind: model.KindLine}}
 	change := plan.Change{Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindLine}, Label: lineLabel(sub),
 		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: plan.NewAtVendor}
@@ -105,7 +105,7 @@ func (e *Engine) planNewCustomer(ctx context.Context, w *world, tenant model.Rec
 	}
 	p := plan.Plan{Flow: w.flow.Name}
 	create := plan.Change{ID: g.created, Op: plan.OpCreate, Side: plan.PSA, Account: w.psa.Name, Target: plan.Ref{Kind: model.KindCustomer},
-		Label: "customer " + g.label, Customer: g.label, Reason: plan.NewAtVendor, Pair: plan.PairRef{Kind: model.KindCustomer, How: "created",
+		Label: "customer " + g.label, Customer: g.label, Reason: plan.NewAtVendor, Pair: plan.PairRef{Kind: model.KindCustomer, How: howCreated,
 			VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID}, PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindCustomer}}}
 	table, _ := model.TableOf(model.KindCustomer)
 	for _, field := range table.Names() {

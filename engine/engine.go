@@ -101,7 +101,9 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
-		result.Plan = plan.Guard(proposed, flow.Guards, world.extent)
+		guards := flow.Guards
+		guards.Unattended = flow.Mode == ModeWrite
+		result.Plan = plan.Guard(proposed, guards, world.extent)
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/model"
@@ -14,9 +15,10 @@ import (
 
 // Evidence for a link, in the words shown to people.
 const (
-	howKept   = "kept link"
-	howKeptID = "kept id"
-	howByHand = "by hand"
+	howKept    = "kept link"
+	howKeptID  = "kept id"
+	howByHand  = "by hand"
+	howCreated = "created"
 )
 
 // match is a way to recognise the same customer on both sides: the texts under which a record is filed.
@@ -220,6 +222,7 @@ type pairing struct {
 	link   string
 	how    string
 	memory state.Memory
+	made   time.Time // when trueup made the line; zero when somebody else did
 }
 
 // linkLines finds the line of each of a group's subscriptions. A kept link comes first, then the subscription id kept on the
@@ -241,7 +244,7 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 	kept := map[string]pairing{}
 	for _, tenant := range g.known() {
 		err = e.Store.LinksWithMemory(ctx, w.flow.Name, model.KindLine, tenant.ID, func(l state.Link, m state.Memory) error {
-			kept[l.Vendor.ID] = pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m}
+			kept[l.Vendor.ID] = pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m, made: madeAt(l.How, l.Created)}
 			return nil
 		})
 		if err != nil {

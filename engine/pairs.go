@@ -123,7 +123,7 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 		p.Counts.NotCompared++
 		p.Findings = append(p.Findings, endedInPSA(w, g, sub, l))
 	default:
-		w.extent[g.label] = w.extent[g.label].Add(seats)
+		w.measure(g, pair)
 		input.Pairs = append(input.Pairs, w.comparable(g, pair, ref, label))
 	}
 }
@@ -230,8 +230,7 @@ func locked(sub subscription) string {
 // planEnd ends the line of a subscription that ended at the vendor.
 func (w *world) planEnd(g *group, pair pairing, ref plan.PairRef, label string, p *plan.Plan) {
 	end := w.endOf(g, pair, ref, label)
-	seats, _ := pair.line.Fields["quantity"].Quantity()
-	w.extent[g.label] = w.extent[g.label].Add(seats)
+	w.measure(g, pair)
 	if current, ok := pair.line.Fields["end"].Day(); ok && current.Cmp(end.Last) <= 0 {
 		p.Counts.Pairs++
 		p.Counts.InStep++

@@ -272,6 +272,9 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 	if received == 0 && known > 0 && listing.Complete() {
 		listing.Gaps = emptyHanded(r.Name, kind, parents, known)
 	}
+	if listing, err = e.lookAgain(ctx, run, r, request, parents, listing); err != nil {
+		return err
+	}
 	if err := refuseBlind(listing); err != nil {
 		return err
 	}
@@ -328,13 +331,7 @@ func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, ki
 // later listing that gives something else of the kind can show that they are empty.
 func emptyHanded(account, kind string, parents []string, known int) (gaps []connectors.Gap) {
 	reason := fmt.Sprintf("%s listed no %s at all, and %d were there before; an empty answer is not believed", account, kind, known)
-	if parents == nil {
-		return []connectors.Gap{{Class: connectors.ClassTransient, Reason: reason}}
-	}
-	for _, parent := range parents {
-		gaps = append(gaps, connectors.Gap{Parent: parent, Class: connectors.ClassTransient, Reason: reason})
-	}
-	return gaps
+	return gapsOf(parents, connectors.ClassTransient, reason)
 }
 
 // refuseBlind turns a listing that failed for want of rights into an error: a token that sees nobody is not an empty world.

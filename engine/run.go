@@ -80,6 +80,13 @@ func (r *activeRun) count(name string, n int) {
 	r.counts[name] = n
 }
 
+// add raises a figure of the run.
+func (r *activeRun) add(name string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[name] += n
+}
+
 // missed notes what was not read of an account; it makes the run partial.
 func (r *activeRun) missed(side *reading) {
 	r.unread = append(r.unread, side.unread()...)
@@ -215,7 +222,8 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 			next += "; to release the plan as it is: trueup approve " + release
 		}
 		findings = append(findings, state.Finding{Key: "held-" + h.Change.ID + "-" + string(h.Reason), Kind: string(h.Reason), Customer: h.Change.Customer,
-			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: next, Money: atStake(h.Change.Effect)})
+			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: next, Money: atStake(h.Change.Effect),
+			Since: run.Started}) // before anything this run creates, see measure
 	}
 	for _, f := range result.Outcome.Failures {
 		findings = append(findings, state.Finding{Key: "failed-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,

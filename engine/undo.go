@@ -222,8 +222,7 @@ func (e *Engine) standing(ctx context.Context, w *world, u *undoing, g *group, s
 		r.Until, _ = sub.Fields["cancel_until"].Time()
 		r.TermEnd, _ = sub.Fields["term_end"].Day()
 		if !l.ended(w.today) {
-			seats, _ := l.Fields["quantity"].Quantity()
-			w.extent[g.label] = w.extent[g.label].Add(seats)
+			w.measure(g, pairing)
 		}
 		r.Pair.Complete = r.Pair.Complete && !sub.broken
 		u.judge(&r)

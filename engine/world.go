@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/mapping"
@@ -31,10 +32,11 @@ type world struct {
 
 	newCustomers []model.Record // vendor customers for which the flow creates a company
 
-	inFlight map[string]bool // records and creates whose last write has no known outcome
-	extent   plan.Extent
-	findings []plan.Finding
-	partial  []string
+	inFlight  map[string]bool // records and creates whose last write has no known outcome
+	extent    plan.Extent
+	heldSince map[string]time.Time // by customer, see heldSince
+	findings  []plan.Finding
+	partial   []string
 }
 
 // translate reads both sides' stored records into the model.
@@ -71,6 +73,10 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		if err := e.eachRecord(ctx, w, load.side, load.noun, nil, load.keep); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if w.heldSince, err = e.heldSince(ctx, flow.Name); err != nil {
+		return nil, err
 	}
 	open, err := e.Store.OpenIntents(ctx, flow.Name)
 	if err != nil {

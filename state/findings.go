@@ -17,6 +17,7 @@ type Finding struct {
 	Detail   string
 	Next     string    // the next step
 	Money    string    // amount a month with its currency, "" when it costs nothing
+	Since    time.Time // given to SyncFindings: a new one is open since then; the store's clock when left zero. Not kept
 	Opened   time.Time // these three are filled in by SyncFindings
 	Updated  time.Time // when its text last became different
 	Closed   time.Time // zero while open
@@ -57,6 +58,9 @@ func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Find
 			is[f.Key] = true
 			f.Flow, f.Opened, f.Updated, f.Closed = flow, now, now, time.Time{}
 			f.Customer, f.Title, f.Detail, f.Next = storable(f.Customer), storable(f.Title), storable(f.Detail), storable(f.Next)
+			if !f.Since.IsZero() {
+				f.Opened, f.Since = f.Since, time.Time{}
+			}
 			before, known := was[f.Key]
 			if !known {
 				counts.Opened++

@@ -150,30 +150,8 @@ func bodyOf(r connectors.Record) (recordBody, error) {
 func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, except []string, run string) ([]connectors.Ref, error) {
 	var gone []connectors.Ref
 	now := stamp(s.clock())
-	err := s.update(ctx, "mark missing "+kind+" records of "+account, func(t tx) error {
-		gone = nil
-		r, ok, err := runByID(ctx, t, run)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fmt.Errorf("run %s %w: start it first, as only what was not seen since then may be gone", run, ErrNotFound)
-		}
-		in := narrow(parents)
-		not := narrow(except)
-		args := append([]any{account, kind, run, stamp(r.Started)}, in.args...)
-		err = t.each(ctx, func(rows *sql.Rows) error {
-			ref := connectors.Ref{Kind: kind}
-			if err := rows.Scan(&ref.Parent, &ref.ID); err != nil {
-				return err
-			}
-			if in.has(ref.Parent) && (except == nil || !not.has(ref.Parent)) {
-				gone = append(gone, ref)
-			}
-			return nil
-		}, `SELECT parent, id FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND gone_at = '' AND seen_run <> ? AND seen_at < ?`+
-			in.and("parent")+` ORDER BY parent, id`, args...)
-		if err != nil {
+	err := s.update(ctx, "mark missing "+kind+" records of "+account, func(t tx) (err error) {
+		if gone, err = notSeen(ctx, t, account, kind, parents, except, run); err != nil {
 			return err
 		}
 		for rest := gone; len(rest) > 0; {
@@ -195,6 +173,40 @@ func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, exc
 		return nil, err
 	}
 	return gone, nil
+}
+
+// NotSeen is what MarkGone would mark now, in the same order; it marks nothing.
+func (s *Store) NotSeen(ctx context.Context, account, kind string, parents, except []string, run string) (refs []connectors.Ref, err error) {
+	err = s.view(ctx, "look for missing "+kind+" records of "+account, func(t tx) error {
+		refs, err = notSeen(ctx, t, account, kind, parents, except, run)
+		return err
+	})
+	return refs, err
+}
+
+func notSeen(ctx context.Context, t tx, account, kind string, parents, except []string, run string) (refs []connectors.Ref, err error) {
+	r, ok, err := runByID(ctx, t, run)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("run %s %w: start it first, as only what was not seen since then may be gone", run, ErrNotFound)
+	}
+	in := narrow(parents)
+	not := narrow(except)
+	args := append([]any{account, kind, run, stamp(r.Started)}, in.args...)
+	err = t.each(ctx, func(rows *sql.Rows) error {
+		ref := connectors.Ref{Kind: kind}
+		if err := rows.Scan(&ref.Parent, &ref.ID); err != nil {
+			return err
+		}
+		if in.has(ref.Parent) && (except == nil || !not.has(ref.Parent)) {
+			refs = append(refs, ref)
+		}
+		return nil
+	}, `SELECT parent, id FROM records WHERE tenant = @tenant AND account = ? AND kind = ? AND gone_at = '' AND seen_run <> ? AND seen_at < ?`+
+		in.and("parent")+` ORDER BY parent, id`, args...)
+	return refs, err
 }
 
 // Records streams the records of a kind in order of parent and id, in flat memory. An error from yield ends it and is returned as it is.

@@ -12,6 +12,7 @@ const (
 	DropLastPage     = "drop_last_page"
 	CapPages         = "cap_pages"
 	EmptyList        = "empty_list"
+	ShortList        = "short_list"
 	Partial          = "partial"
 	ErrorAfterCommit = "error_after_commit"
 	LostBeforeCommit = "lost_before_commit"
@@ -35,6 +36,7 @@ var misbehaviours = []Misbehaviour{
 	{DropLastPage, times, "the last page of a listing is not delivered"},
 	{CapPages, "records a page; empty for 1", "pages hold fewer records than asked for, without a word"},
 	{EmptyList, times, "every list is empty and counts to zero, as for a token that lost its rights"},
+	{ShortList, times, "a list leaves out its last record and does not count it either"},
 	{Partial, "id of the parent", "the records under one parent are refused"},
 	{ErrorAfterCommit, times, "a write is done and then answered with a failure"},
 	{LostBeforeCommit, times, "a write is lost on the way and not answered"},

@@ -178,6 +178,9 @@ func (w *World) open(kind, parent string) *paging {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ids := slices.Clone(w.children[place{kind, parent}])
+	if len(ids) > 0 && w.strikes(ShortList) {
+		ids = ids[:len(ids)-1]
+	}
 	return &paging{kind: kind, ids: ids, total: len(ids)}
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/trueup-sync/trueup/model"
 )
 
-// Extent is how much exists already: the seats on linked lines, by customer. Shares are measured against it.
+// Extent is how much exists already: the seats on linked lines, by customer. Shares are measured against it. It must not contain lines that
+// were made while something was held over a limit, or waiting would be enough to let it through.
 type Extent map[string]model.Quantity
 
 // Guard holds back what breaks a limit: first each change alone, then each customer's changes together, then the run. What
@@ -25,49 +26,125 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 		customers[c.Customer] = append(customers[c.Customer], c)
 	}
 	for customer, changes := range customers {
-		if detail, tripped := g.PerCustomer.trips(changes, extent[customer]); tripped {
-			p.brake(func(c Change) bool { return c.Customer == customer }, OverCustomer, customer+": "+detail, "guards.per_customer")
-		}
+		of := func(c Change) bool { return c.Customer == customer }
+		p.brake(g.PerCustomer.trips(changes, extent[customer], g.Unattended), of, OverCustomer, customer, "guards.per_customer")
 	}
 
 	var total model.Quantity
 	for _, seats := range extent {
 		total = total.Add(seats)
 	}
-	if detail, tripped := g.PerRun.trips(p.Changes, total); tripped {
-		p.brake(func(Change) bool { return true }, OverRun, "this run: "+detail, "guards.per_run")
-	}
+	p.brake(g.PerRun.trips(p.Changes, total, g.Unattended), func(Change) bool { return true }, OverRun, "this run", "guards.per_run")
 
 	p.holdDependents()
+	p.holdNeedless()
 	p.Sort()
 	return p
 }
 
 // change is the limits on one change.
 func (g Guards) change(c Change) (Held, bool) {
-	from, to, seats := c.Seats()
-	switch {
-	case c.Op != OpChange:
+	if c.Op == OpCreate {
 		return Held{}, false
-	case seats && g.Decrease == DecreaseHold && to.Cmp(from) < 0:
+	}
+	from, to, seats := c.Seats()
+	lowered, raised := c.seatsLowered(), model.Quantity{}
+	if seats {
+		raised = to.Sub(from)
+	}
+	over := func(limit, format string, args ...any) (Held, bool) {
+		return Held{c, OverChangeLimit, fmt.Sprintf(format, args...),
+			"check it, then release it for this plan with trueup approve, or raise guards.per_change." + limit + " in the flow"}, true
+	}
+	l := g.PerChange
+	switch {
+	case c.Op == OpChange && g.Decrease == DecreaseHold && lowered.Sign() > 0:
 		return Held{c, DecreaseHeld, fmt.Sprintf("%s seats would become %s", from, to),
 			"check it, then release it for this plan with trueup approve, or set guards.decrease: window in the flow"}, true
-	case seats && g.PerChange.Increase != nil && to.Sub(from).Cmp(*g.PerChange.Increase) > 0:
-		return Held{c, OverChangeLimit, fmt.Sprintf("%s seats would become %s: %s more, the limit is %s", from, to, to.Sub(from), g.PerChange.Increase),
-			"check it, then release it for this plan with trueup approve, or raise guards.per_change.increase in the flow"}, true
+	case l.Increase != nil && raised.Cmp(*l.Increase) > 0:
+		return over("increase", "%s seats would become %s: %s more, the limit is %s", from, to, raised, l.Increase)
+	case l.Decrease != nil && lowered.Cmp(*l.Decrease) > 0:
+		return over("decrease", "%s seats would become %s: %s fewer, the limit is %s", from, to, lowered, l.Decrease)
 	}
-	if g.PerChange.Cost == nil || c.Effect.Cost.Sign() <= 0 {
-		return Held{}, false
+	if percent, broken := shareBroken(l.Share, lowered, from); broken {
+		return over("share", "%s seats would become %s: %s%% fewer, the limit is %d%%", from, to, percent, l.Share)
 	}
-	over, err := c.Effect.Cost.Cmp(*g.PerChange.Cost)
-	if err == nil && over <= 0 {
-		return Held{}, false
+	sums := newSums()
+	sums.add(c)
+	if m, broken := exceeds(sums.cost, l.Cost); broken {
+		return over("cost", "it would cost %s", figures(m, "more", *l.Cost))
 	}
-	detail := fmt.Sprintf("it would cost %s more a month, the limit is %s", c.Effect.Cost.Display(), g.PerChange.Cost.Display())
-	if err != nil {
-		detail += " in another currency"
+	if m, what, broken := sums.dropped(l.Drop); broken {
+		return over("drop", "%s %s", what, figures(m, "less", *l.Drop))
 	}
-	return Held{c, OverChangeLimit, detail, "check it, then release it for this plan with trueup approve, or raise guards.per_change.cost in the flow"}, true
+	return Held{}, false
+}
+
+// shareBroken reports that more than a share of what is there would go, and how many percent that is. One seat is an ordinary day, unless
+// it is the last.
+func shareBroken(limit int, lowered, of model.Quantity) (percent decimal.Decimal, broken bool) {
+	if limit <= 0 || limit >= 100 || lowered.Sign() <= 0 {
+		return percent, false
+	}
+	percent = decimal.NewFromInt(100)
+	if lowered.Cmp(of) < 0 {
+		if lowered.Cmp(model.NewQuantity(1)) <= 0 {
+			return percent, false
+		}
+		percent = lowered.Decimal().Mul(percent).Div(of.Decimal())
+	}
+	return percent.Round(1), percent.GreaterThan(decimal.NewFromInt(int64(limit)))
+}
+
+// sums are what changes do to the money a month, by currency, as amounts above zero.
+type sums struct{ cost, bill, lessCost, lessBill map[string]model.Money }
+
+func newSums() sums {
+	return sums{map[string]model.Money{}, map[string]model.Money{}, map[string]model.Money{}, map[string]model.Money{}}
+}
+
+func (s sums) add(c Change) {
+	for _, part := range []struct {
+		m        model.Money
+		up, down map[string]model.Money
+	}{{c.Effect.Cost, s.cost, s.lessCost}, {c.Effect.Bill, s.bill, s.lessBill}} {
+		if part.m.Sign() > 0 {
+			addTo(part.up, part.m)
+		} else {
+			addTo(part.down, part.m.Neg())
+		}
+	}
+}
+
+// dropped reports that less would be billed or paid than the limit allows.
+func (s sums) dropped(limit *model.Money) (m model.Money, what string, broken bool) {
+	if m, broken = exceeds(s.lessBill, limit); broken {
+		return m, "customers would be billed", true
+	}
+	m, broken = exceeds(s.lessCost, limit)
+	return m, "the vendor would charge", broken
+}
+
+// exceeds is the first amount over a limit; one in another currency cannot be compared, and is over it.
+func exceeds(amounts map[string]model.Money, limit *model.Money) (model.Money, bool) {
+	if limit == nil {
+		return model.Money{}, false
+	}
+	for _, m := range sortedMoney(amounts) {
+		if over, err := m.Cmp(*limit); err != nil || over > 0 {
+			return m, true
+		}
+	}
+	return model.Money{}, false
+}
+
+// figures is an amount and its limit for people.
+func figures(m model.Money, direction string, limit model.Money) string {
+	text := fmt.Sprintf("%s %s a month, the limit is %s", m.Display(), direction, limit.Display())
+	if m.Currency() != limit.Currency() {
+		text += ", in another currency"
+	}
+	return text
 }
 
 // counted are the changes a brake looks at: those to things that exist and are billed or paid for.
@@ -75,39 +152,49 @@ func counted(c Change) bool {
 	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly()
 }
 
-// trips reports whether a group of changes breaks the limit, with the figures.
-func (l GroupLimit) trips(changes []Change, extent model.Quantity) (detail string, tripped bool) {
+// trip is a broken limit: its name, the figures, and which changes it holds.
+type trip struct {
+	limit, detail string
+	holds         func(Change) bool
+}
+
+// trips finds the first limit that a group of changes breaks; nil when there is none.
+func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bool) *trip {
 	var lowered model.Quantity
-	count := 0
-	costs := map[string]model.Money{}
+	count, existing, billed := 0, newSums(), newSums()
+	bills := func(c Change) bool {
+		return counted(c) || unattended && c.Op == OpCreate && c.Target.Kind == model.KindLine
+	}
 	for _, c := range changes {
-		if !counted(c) {
-			continue
+		if bills(c) {
+			billed.add(c)
 		}
-		count++
-		lowered = lowered.Add(c.seatsLowered())
-		if c.Effect.Cost.Sign() > 0 {
-			addTo(costs, c.Effect.Cost)
+		if counted(c) {
+			count++
+			lowered = lowered.Add(c.seatsLowered())
+			existing.add(c)
 		}
 	}
-	if l.Share > 0 && lowered.Sign() > 0 && extent.Sign() > 0 {
-		share := lowered.Decimal().Mul(decimal.NewFromInt(100)).Div(extent.Decimal())
-		if share.GreaterThan(decimal.NewFromInt(int64(l.Share))) {
-			return fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, share.Round(1), l.Share), true
+	if percent, broken := shareBroken(l.Share, lowered, extent); broken {
+		detail := fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, percent, l.Share)
+		if lowered.Cmp(extent) > 0 {
+			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
 		}
+		return &trip{"share", detail, counted}
 	}
 	if l.Count > 0 && count > l.Count {
-		return fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), true
+		return &trip{"count", fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), counted}
 	}
-	if l.Cost != nil {
-		for _, m := range sortedMoney(costs) {
-			over, err := m.Cmp(*l.Cost)
-			if err != nil || over > 0 {
-				return fmt.Sprintf("it would cost %s more a month, the limit is %s", m.Display(), l.Cost.Display()), true
-			}
-		}
+	if m, broken := exceeds(existing.cost, l.Cost); broken {
+		return &trip{"cost", "it would cost " + figures(m, "more", *l.Cost), counted}
 	}
-	return "", false
+	if m, what, broken := existing.dropped(l.Drop); broken {
+		return &trip{"drop", what + " " + figures(m, "less", *l.Drop), counted}
+	}
+	if m, broken := exceeds(billed.bill, l.Bill); broken {
+		return &trip{"bill", "customers would be billed " + figures(m, "more", *l.Bill), bills}
+	}
+	return nil
 }
 
 // idOnly reports a change that only keeps ids and touches nothing that is billed.
@@ -123,10 +210,14 @@ func (c Change) seatsLowered() model.Quantity {
 	return from.Sub(to)
 }
 
-// brake holds all counted changes of a group.
-func (p *Plan) brake(in func(Change) bool, reason Reason, detail, limit string) {
+// brake holds the changes of a group that a broken limit is about.
+func (p *Plan) brake(t *trip, in func(Change) bool, reason Reason, group, limits string) {
+	if t == nil {
+		return
+	}
 	p.holdWhere(func(c Change) (Held, bool) {
-		return Held{c, reason, detail, "check the changes, then release them for this plan with trueup approve, or raise " + limit + " in the flow"}, in(c) && counted(c)
+		return Held{c, reason, group + ": " + t.detail, "check the changes, then release them for this plan with trueup approve, or raise " + limits + "." + t.limit + " in the flow"},
+			in(c) && t.holds(c)
 	})
 }
 
@@ -154,6 +245,30 @@ func (p *Plan) holdDependents() {
 				return Held{}, false
 			}
 			return Held{c, WaitsFor, fmt.Sprintf("it needs change %s, which is held", c.After[missing]), "settle that one first"}, true
+		})
+		if len(p.Changes) == before {
+			return
+		}
+	}
+}
+
+// holdNeedless holds what would be made only for changes that are held: a contract without a line is of no use to anybody.
+func (p *Plan) holdNeedless() {
+	for {
+		needed, waiting := map[string]bool{}, map[string]bool{}
+		for _, c := range p.Changes {
+			for _, id := range c.After {
+				needed[id] = true
+			}
+		}
+		for _, h := range p.Held {
+			for _, id := range h.Change.After {
+				waiting[id] = true
+			}
+		}
+		before := len(p.Changes)
+		p.holdWhere(func(c Change) (Held, bool) {
+			return Held{c, WaitsFor, "it would be made only for changes that are held", "settle those first"}, c.Op == OpCreate && waiting[c.ID] && !needed[c.ID]
 		})
 		if len(p.Changes) == before {
 			return

@@ -45,20 +45,33 @@ type Guards struct {
 	PerCustomer GroupLimit
 	PerRun      GroupLimit
 	Decrease    Decrease
+	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
+	Unattended bool
 }
 
-// ChangeLimit bounds one change.
+// ChangeLimit bounds one change of something that exists.
 type ChangeLimit struct {
 	Increase *model.Quantity // seats added
+	Decrease *model.Quantity // seats taken away
+	Share    int             // percent of the seats of the record that may be taken away; 0 for no limit
 	Cost     *model.Money    // vendor cost added a month
+	Drop     *model.Money    // vendor cost, or customers' bills, taken away a month
 }
 
-// GroupLimit bounds a customer's or a run's changes taken together. Share is measured in seats, so that ending the only line
-// of a small customer counts as everything while one seat less of ten counts as a tenth. New lines are not counted.
+// GroupLimit bounds a customer's or a run's changes taken together.
+//
+// Share is measured in seats, so that ending the only line of a small customer counts as everything while one seat less of ten counts as a
+// tenth. Taking a single seat never breaks it, because of two or three seats one is a large share and an ordinary day; taking the last
+// one does, unless the share is 100 percent, which is no limit.
+//
+// Vendor cost and customers' bills are each compared with Drop, never added up: a seat that is neither bought nor billed any more is one
+// seat. What goes up elsewhere does not make up for what goes down. New lines count in Bill alone, and only where Guards.Unattended.
 type GroupLimit struct {
 	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 for no limit
 	Count int          // changes to existing lines; 0 for no limit
 	Cost  *model.Money // vendor cost added a month
+	Drop  *model.Money // vendor cost, or customers' bills, taken away a month
+	Bill  *model.Money // customers' bills added a month
 }
 
 // Decrease says what happens to a lower seat count outside the vendor's refund window.

@@ -265,14 +265,14 @@ lines:
     quantity: {owner: both, conflict: highest}
     unit_cost: {owner: vendor}
 guards:
-  per_change: {increase: 25, cost: 500 GBP}
-  per_customer: {share: 100%, count: 20}
-  per_run: {cost: 0.01 GBP}
+  per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
+  per_customer: {share: 100%, count: 20, drop: 500 GBP}
+  per_run: {cost: 0.01 GBP, bill: 500 GBP}
   decrease: hold
 approve: {people: 2}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
-	increase := model.NewQuantity(25)
+	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
 	want := engine.Flow{
 		Name: "main", File: filepath.Join(dir, "flows", "main.yaml"), Vendor: "shop", PSA: "desk",
 		Schedule: "30 7 * * 1-5", Mode: engine.ModeWrite,
@@ -291,9 +291,9 @@ approve: {people: 2}
 			},
 		},
 		Guards: plan.Guards{
-			PerChange:   plan.ChangeLimit{Increase: &increase, Cost: &cost},
-			PerCustomer: plan.GroupLimit{Share: 100, Count: 20},
-			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent},
+			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
+			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},
+			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
 			Decrease:    plan.DecreaseHold,
 		},
 		Approvals: 2,

@@ -262,7 +262,11 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	m := n.Map()
 	var g plan.Guards
 	change := m.Get("per_change").Map()
-	g.PerChange.Increase, g.PerChange.Cost = quantity(change.Get("increase")), money(change.Get("cost"))
+	g.PerChange.Increase, g.PerChange.Decrease = quantity(change.Get("increase")), quantity(change.Get("decrease"))
+	if s := change.Get("share"); s.Present() {
+		g.PerChange.Share = percent(s)
+	}
+	g.PerChange.Cost, g.PerChange.Drop = money(change.Get("cost")), money(change.Get("drop"))
 	change.Close()
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
@@ -278,6 +282,7 @@ func readGroupLimit(n *strictyaml.Node, share int) plan.GroupLimit {
 		limit.Share = percent(s)
 	}
 	limit.Count, limit.Cost = atLeastOne(m.Get("count")), money(m.Get("cost"))
+	limit.Drop, limit.Bill = money(m.Get("drop")), money(m.Get("bill"))
 	m.Close()
 	return limit
 }

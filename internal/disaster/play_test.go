@@ -245,8 +245,10 @@ func (p *play) set(pairs [][2]string) error {
 
 func (p *play) setOne(key, text string) error {
 	f, g := &p.flow, &p.flow.Guards
-	counts := map[string]*int{"customer_share": &g.PerCustomer.Share, "customer_count": &g.PerCustomer.Count, "run_share": &g.PerRun.Share, "run_count": &g.PerRun.Count}
-	amounts := map[string]**model.Money{"change_cost": &g.PerChange.Cost, "customer_cost": &g.PerCustomer.Cost, "run_cost": &g.PerRun.Cost}
+	counts := map[string]*int{"customer_share": &g.PerCustomer.Share, "customer_count": &g.PerCustomer.Count, "run_share": &g.PerRun.Share, "run_count": &g.PerRun.Count,
+		"change_share": &g.PerChange.Share}
+	amounts := map[string]**model.Money{"change_cost": &g.PerChange.Cost, "customer_cost": &g.PerCustomer.Cost, "run_cost": &g.PerRun.Cost,
+		"change_drop": &g.PerChange.Drop, "customer_drop": &g.PerCustomer.Drop, "run_drop": &g.PerRun.Drop, "customer_bill": &g.PerCustomer.Bill, "run_bill": &g.PerRun.Bill}
 	switch key {
 	case "mode":
 		f.Mode = engine.Mode(text)

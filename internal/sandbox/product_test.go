@@ -193,14 +193,7 @@ func TestTheProductFindsTheTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A guard that looks at shares may let through what it held: the new lines made the customer's bill larger.
-	held := map[string]bool{}
-	for _, h := range result.Plan.Held {
-		held[h.Change.ID] = true
-	}
 	for _, c := range again.Plan.Changes {
-		if !held[c.ID] {
-			t.Errorf("the second plan has a new change: %+v", c)
-		}
+		t.Errorf("the second plan has a change, new or held before: %+v", c)
 	}
 }
