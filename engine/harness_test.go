@@ -21,6 +21,7 @@ import (
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,7 +71,11 @@ func newOffice(t *testing.T, options ...func(*memory.Options)) *office {
 // newStore gives the engine an empty memory, as after a lost disk.
 func (o *office) newStore() {
 	o.t.Helper()
-	store, err := state.Open(context.Background(), "sqlite:"+filepath.Join(o.t.TempDir(), "trueup.db"), state.WithClock(func() time.Time { return o.now }))
+	file := filepath.Join(o.t.TempDir(), "trueup.db")
+	if err := statetest.Blank(file); err != nil {
+		o.t.Fatal(err)
+	}
+	store, err := state.Open(context.Background(), "sqlite:"+file, state.WithClock(func() time.Time { return o.now }))
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -270,7 +270,13 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 		listing.Gaps = append(listing.Gaps, connectors.Gap{Class: connectors.ClassOf(err), Reason: err.Error()})
 	}
 	if received == 0 && known > 0 && listing.Complete() {
-		listing.Gaps = emptyHanded(r.Name, kind, parents, known)
+		gone, err := e.missed(ctx, r, kind, parents)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			listing.Gaps = emptyHanded(r.Name, kind, parents, known)
+		}
 	}
 	if listing, err = e.lookAgain(ctx, run, r, request, parents, listing); err != nil {
 		return err
@@ -327,8 +333,36 @@ func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, ki
 	return group.Wait()
 }
 
+// missed reports whether the system, asked for every record that was known under some parents, says of each by its id that it is not there.
+// That is what an empty answer alone does not say. A whole kind is never asked for like that.
+func (e *Engine) missed(ctx context.Context, r *reading, kind string, parents []string) (bool, error) {
+	reader, ok := r.Connector.(connectors.Reader)
+	described, _ := r.Descriptor().Kind(kind)
+	if !ok || parents == nil || !described.Can(connectors.AbilityRead) {
+		return false, nil
+	}
+	var known []connectors.Ref
+	err := e.Store.Records(ctx, r.Name, kind, state.RecordFilter{Parents: parents}, func(s state.Stored) error {
+		known = append(known, connectors.Ref{Kind: kind, ID: s.ID, Parent: s.Parent})
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, ref := range known {
+		_, err := reader.Read(ctx, ref)
+		switch {
+		case ctx.Err() != nil:
+			return false, context.Cause(ctx)
+		case err == nil || connectors.ClassOf(err) != connectors.ClassMissing:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // emptyHanded are the gaps of a listing that gave nothing where there was something: of the whole kind, or of each parent asked for. Only a
-// later listing that gives something else of the kind can show that they are empty.
+// later listing that gives something else of the kind, or asking for each record by its id, can show that they are empty.
 func emptyHanded(account, kind string, parents []string, known int) (gaps []connectors.Gap) {
 	reason := fmt.Sprintf("%s listed no %s at all, and %d were there before; an empty answer is not believed", account, kind, known)
 	return gapsOf(parents, connectors.ClassTransient, reason)

@@ -11,7 +11,7 @@ import (
 )
 
 // exported is an export of six entries, and the head after the fourth.
-func exported(t *testing.T) (file string, fourth state.Head) {
+func exported(t testing.TB) (file string, fourth state.Head) {
 	t.Helper()
 	ctx := t.Context()
 	s := open(t, filepath.Join(t.TempDir(), "trueup.db"))
@@ -102,7 +102,7 @@ func TestEveryByteOfAnExportCounts(t *testing.T) {
 }
 
 // exportedShort is an export of n entries.
-func exportedShort(t *testing.T, n int) (string, state.Head) {
+func exportedShort(t testing.TB, n int) (string, state.Head) {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "trueup.db"))
 	for i := range n {

@@ -31,6 +31,7 @@ type service struct {
 	listen string
 	socket *net.UnixConn
 	client *http.Client
+	secret map[string]string // the credentials, by name
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
@@ -54,6 +55,7 @@ func startService(t *testing.T) *service {
 	s := &service{t: t, dir: t.TempDir(), listen: free.Addr().String(), client: &http.Client{Timeout: patience}}
 	_ = free.Close()
 	c := box.Connection()
+	s.secret = c.Env
 	s.write("trueup.yaml", "version: 1\nstate: sqlite:trueup.db\ntimezone: Europe/London\nlisten: "+s.listen+"\naccounts:\n"+
 		accountYAML("microsoft", c.Vendor.System, c.Vendor.Settings, c.Vendor.Budget)+accountYAML("psa", c.PSA.System, c.PSA.Settings, c.PSA.Budget)+"flows: [flows/*.yaml]\n")
 	s.write("flows/cloud.yaml", demoFlow)
@@ -181,6 +183,31 @@ func (s *service) get(path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
+// secretless looks for the credentials in all that somebody without rights may see of the service: its pages, its log, and the list of processes.
+func (s *service) secretless() {
+	s.t.Helper()
+	seen := map[string]string{"the log": s.log(), "the command line": strings.Join(s.Args, " ")}
+	for _, page := range []string{"/healthz", "/readyz", "/metrics"} {
+		_, seen[page] = s.get(page)
+	}
+	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.Process.Pid)); err == nil { // other systems have no such file
+		seen["the list of processes"] = string(line)
+	}
+	for where, text := range seen {
+		if text == "" {
+			s.t.Errorf("%s is empty", where)
+		}
+		for name, secret := range s.secret {
+			if strings.Contains(text, secret) {
+				s.t.Errorf("%s holds the secret %s", where, name)
+			}
+		}
+		if token := issuedToken.FindString(text); token != "" {
+			s.t.Errorf("%s holds a token that the sandbox issued: %s", where, token)
+		}
+	}
+}
+
 func (s *service) shows(metric string) bool {
 	_, body := s.get("/metrics")
 	return strings.Contains(body, "\n"+metric)
@@ -207,6 +234,7 @@ func TestService(t *testing.T) {
 			t.Errorf("/metrics lacks %s", metric)
 		}
 	}
+	s.secretless()
 
 	reload := func(flow string) {
 		t.Helper()

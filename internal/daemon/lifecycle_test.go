@@ -25,6 +25,7 @@ import (
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 // shop is a system with one customer, whose listing can fail, lack parts or take its time.
@@ -124,6 +125,9 @@ func build(t *testing.T, at, spec string, location *time.Location) *house {
 	h.shop = &shop{now: h.clock}
 	core, logs := observer.New(zapcore.InfoLevel)
 	h.logs = logs
+	if err := statetest.Blank(h.file); err != nil {
+		t.Fatal(err)
+	}
 	store, err := state.Open(t.Context(), "sqlite:"+h.file, state.WithClock(h.clock), state.WithWait(0))
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 // play is a scenario while it goes on.
@@ -70,6 +71,9 @@ func newPlay(dir string) (*play, error) {
 		return p, err
 	}
 	if err := p.steps(world); err != nil {
+		return p, err
+	}
+	if err := statetest.Blank(p.file); err != nil {
 		return p, err
 	}
 	return p, p.open()

@@ -33,6 +33,7 @@ import (
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -115,6 +116,11 @@ func install(t *testing.T, dir, flow string, now func() time.Time, kept connecto
 	if err != nil {
 		t.Fatal(err)
 	}
+	if file := filepath.Join(dir, "trueup.db"); missing(file) {
+		if err := statetest.Blank(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	store, err := state.Open(t.Context(), loaded.State, state.WithClock(now))
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +147,11 @@ func install(t *testing.T, dir, flow string, now func() time.Time, kept connecto
 		e.Accounts[a.Name] = &apply.Account{Name: a.Name, Connector: connector, Mapping: m}
 	}
 	return &installation{Engine: e, flow: loaded.Flows[0], dir: dir}
+}
+
+func missing(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // forget deletes the state file and opens an empty one, as after a lost disk.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/state"
 )
 
 var (
@@ -72,9 +74,49 @@ func (p *past) edit() {
 	p.bought++
 }
 
+var errDied = errors.New("the process died")
+
+// mortal is a store under which the process dies between two steps of the journal: before its nth write or after it.
+type mortal struct {
+	*state.Store
+	n, seen int
+	die     func()
+	dead    bool
+}
+
+// step is a place to die at.
+func (m *mortal) step() error {
+	if m.seen++; m.seen == m.n {
+		m.dead = true
+		m.die()
+	}
+	if m.dead {
+		return errDied
+	}
+	return nil
+}
+
+func (m *mortal) write(do func() error) error {
+	if err := m.step(); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return m.step()
+}
+
+func (m *mortal) Append(ctx context.Context, entries ...state.Entry) error {
+	return m.write(func() error { return m.Store.Append(ctx, entries...) })
+}
+
+func (m *mortal) Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error {
+	return m.write(func() error { return m.Store.Settle(ctx, outcome, snapshots, links) })
+}
+
 // live runs the flow once. With killed above zero the process dies when its nth write leaves: that is done, and what the process
-// would have kept of it is lost.
-func (p *past) live(killed int) {
+// would have kept of it is lost. With step above zero it dies at that step of the journal, and nothing leaves afterwards.
+func (p *past) live(killed, step int) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
@@ -87,11 +129,19 @@ func (p *past) live(killed int) {
 		}
 	}
 	p.toVendor.onWrite, p.toPSA.onWrite = die, die
+	m := &mortal{Store: p.Store, n: step}
+	m.die = func() {
+		p.copyState(p.dir, grave)
+		cancel()
+	}
+	if step > 0 {
+		p.Journal = m
+	}
 	p.pass(5 * time.Minute)
 	result, err := p.run(ctx, engine.Options{Apply: true, Sweep: p.random.IntN(4) == 0})
-	p.toVendor.onWrite, p.toPSA.onWrite = nil, nil
-	p.say("run, to die at write %d: %s, %d done, %v", killed, result.Run.State, result.Outcome.Done, err)
-	if killed > 0 && seen >= killed {
+	p.toVendor.onWrite, p.toPSA.onWrite, p.Journal = nil, nil, nil
+	p.say("run, to die at write %d or step %d: %s, %d done, %v", killed, step, result.Run.State, result.Outcome.Done, err)
+	if killed > 0 && seen >= killed || m.dead {
 		if err := p.Store.Close(); err != nil {
 			p.t.Fatal(err)
 		}
@@ -167,7 +217,11 @@ func TestHistories(t *testing.T) {
 						p.say("the last trouble is over")
 						behave[len(behave)-1]()
 					default:
-						p.live(p.random.IntN(4))
+						if killed := p.random.IntN(4); killed > 0 || p.random.IntN(2) == 0 {
+							p.live(killed, 0)
+						} else {
+							p.live(0, 1+p.random.IntN(8))
+						}
 					}
 				}
 				p.end(behave)

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var start = time.Date(2031, time.March, 4, 10, 0, 0, 0, time.UTC)
 
 // open starts a sandbox that ends with the test.
-func open(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
+func open(t testing.TB, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
 	if o.Start.IsZero() {
 		o.Start = start

@@ -19,6 +19,7 @@ import (
 	"github.com/trueup-sync/trueup/mapping"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 // play is an MSP in memory that lives through a history.
@@ -71,6 +72,9 @@ func newPlay(dir string, h history) (*play, error) {
 			"unit_price":  {Owner: plan.OwnerPSA},
 			"description": {Owner: plan.OwnerVendor},
 		}},
+	}
+	if err := statetest.Blank(p.file); err != nil {
+		return p, err
 	}
 	if err := p.open(); err != nil {
 		return p, err

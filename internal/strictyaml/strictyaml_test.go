@@ -128,23 +128,3 @@ func TestAnAbsentNodeAnswersWithNothing(t *testing.T) {
 	m.Each(func(key, _ *strictyaml.Node) { t.Errorf("an absent map has key %q", key.Text()) })
 	m.Close()
 }
-
-// FuzzParse: any bytes give a document or complaints, and every complaint about a place names one that exists.
-func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"a: b", "a: [1, {b: *c}]", "? [a]\n: b", "- !x &y z", "a: |\n  b\n---\n...", "\xef\xbb\xbfa: 1", "{a: {a: {a: "} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, source []byte) {
-		var problems diag.List
-		root := strictyaml.Parse("a.yaml", source, &problems)
-		if root == nil && problems.Empty() {
-			t.Error("no document and no complaint")
-		}
-		reading(root)
-		for _, p := range problems.Problems() {
-			if p.Pos.File != "a.yaml" || p.Pos.Line < 0 || p.Pos.Column < 0 || p.Message == "" {
-				t.Errorf("a complaint without a place or a message: %+v", p)
-			}
-		}
-	})
-}
