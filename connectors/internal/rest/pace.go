@@ -28,7 +28,9 @@ type pacer struct {
 }
 
 // budget is what paces requests.
-type budget interface{ Wait(ctx context.Context) error }
+type budget interface {
+	Wait(ctx context.Context) error
+}
 
 // newPacer allows perMinute requests in any minute. A token bucket lets a burst through on top of its rate, so the rate is
 // lowered by what the burst may add; the microsecond keeps rounding on the slow side.
