@@ -98,8 +98,8 @@ type system struct {
 	check      func(kind, field string, v model.Value) string // why a value is refused; "" when it is fine
 	derive     func(kind string, fields model.Fields)
 	schedule   func(now, edits model.Fields) // completes what is scheduled for the end of a term
-	signature  string // the field that tells who changed a record last
-	endField   string // the day that ends a record
+	signature  string                        // the field that tells who changed a record last
+	endField   string                        // the day that ends a record
 	startField string
 }
 
