@@ -47,7 +47,10 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 func (g Guards) change(c Change) (Held, bool) {
 	from, to, seats := c.Seats()
 	switch {
-	case c.Op != OpChange:
+	case c.Op == OpSchedule && g.Cancel != CancelTermEnd && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }):
+		return Held{c, CancelHeld, fmt.Sprintf("%s seats would end with the term on %s", from, c.AtEnd.After),
+			"check it, then release it for this plan with trueup approve, or set guards.cancel: term_end in the flow"}, true
+	case c.Op != OpChange && c.Op != OpSchedule:
 		return Held{}, false
 	case seats && g.Decrease == DecreaseHold && to.Cmp(from) < 0:
 		return Held{c, DecreaseHeld, fmt.Sprintf("%s seats would become %s", from, to),

@@ -45,6 +45,7 @@ type Guards struct {
 	PerCustomer GroupLimit
 	PerRun      GroupLimit
 	Decrease    Decrease
+	Cancel      Cancel
 }
 
 // ChangeLimit bounds one change.
@@ -65,6 +66,14 @@ type GroupLimit struct {
 type Decrease string
 
 const (
-	DecreaseWindow Decrease = "window" // inside the window now, otherwise held
+	DecreaseWindow Decrease = "window" // inside the window now, otherwise scheduled for the end of the term
 	DecreaseHold   Decrease = "hold"   // always held for a person
+)
+
+// Cancel says what happens to a subscription whose line ends in the PSA.
+type Cancel string
+
+const (
+	CancelTermEnd Cancel = "term_end" // the vendor is told to cancel it at the end of its term
+	CancelHold    Cancel = "hold"     // always held for a person
 )

@@ -65,9 +65,11 @@
 //	  per_customer: {share: 50%, count: 20, cost: 1000 GBP}
 //	  per_run: {share: 10%, count: 200, cost: 5000 GBP}
 //	  decrease: window             # default; hold
+//	  cancel: hold                 # default; term_end
+//	tell: {renewal: {days: [60, 30, 10]}}   # default: days before the end of a term at which an open decision is told
 //	approve: {people: 2}           # default 1: how many different people must approve a plan that goes over the guards
 //
-// A flow without guards still has three: per_customer.share is 50%, per_run.share is 10% and decrease is window. A
+// A flow without guards still has three: per_customer.share is 50%, per_run.share is 10%, decrease is window and cancel is hold. A
 // share is the part of the seats that may be lowered or ended at once; 100% takes the brake off. Costs are the vendor
 // cost added a month. The other limits apply only when written.
 package config
