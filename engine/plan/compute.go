@@ -254,7 +254,11 @@ func computePair(p *Plan, in Input, pair Pair) {
 	} else {
 		toVendor.Keeps = keeps(pair)
 	}
-	p.keepSchedule(pair, toNext, unseen)
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	if _, now, changes := toVendor.Seats(); changes {
+		seats = now
+	}
+	p.keepSchedule(pair, toNext, seats, unseen)
 	for _, change := range []Change{toVendor, toPSA} {
 		if len(change.Fields) == 0 {
 			continue

@@ -93,7 +93,7 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity) (detail strin
 			addTo(costs, c.Effect.Cost)
 		}
 	}
-	if l.Share > 0 && lowered.Sign() > 0 && extent.Sign() > 0 {
+	if l.Share > 0 && l.Share < 100 && lowered.Sign() > 0 && extent.Sign() > 0 {
 		share := lowered.Decimal().Mul(decimal.NewFromInt(100)).Div(extent.Decimal())
 		if share.GreaterThan(decimal.NewFromInt(int64(l.Share))) {
 			return fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, share.Round(1), l.Share), true

@@ -57,7 +57,7 @@ type ChangeLimit struct {
 // GroupLimit bounds a customer's or a run's changes taken together. Share is measured in seats, so that ending the only line
 // of a small customer counts as everything while one seat less of ten counts as a tenth. New lines are not counted.
 type GroupLimit struct {
-	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 for no limit
+	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 and 100 for no limit
 	Count int          // changes to existing lines; 0 for no limit
 	Cost  *model.Money // vendor cost added a month
 }

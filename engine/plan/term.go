@@ -75,9 +75,8 @@ func (t Term) charges(after model.Day) int {
 	}
 }
 
-// atEnd prices a scheduled change to a number of seats. The vendor's days are in UTC.
-func (p Pair) atEnd(to model.Quantity) *AtEnd {
-	from, _ := p.Vendor.Now["quantity"].Quantity()
+// atEnd prices a scheduled change from the seats until then to others. The vendor's days are in UTC.
+func (p Pair) atEnd(from, to model.Quantity) *AtEnd {
 	a := &AtEnd{After: p.Term.End, Seats: from}
 	cost, known := p.UnitCost.Money()
 	if !known {
@@ -181,23 +180,23 @@ func ComputeEnd(in Input, pair Pair) Plan {
 	settled := settledOf(pair)
 	next := newChange(in.Flow, pair, Vendor, OpSchedule)
 	unseen := decideEnd(pair, &next, &settled)
-	p.keepSchedule(pair, next, unseen)
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	p.keepSchedule(pair, next, seats, unseen)
 	if len(next.Fields) == 0 && pair.Ref.Link != "" && needsMemory(pair, settled) {
 		p.Remember = append(p.Remember, settled)
 	}
 	return p
 }
 
-// keepSchedule puts a scheduled change into the plan, or holds it.
-func (p *Plan) keepSchedule(pair Pair, next Change, unseen bool) {
+// keepSchedule puts a scheduled change into the plan, or holds it. seats are those until the end of the term.
+func (p *Plan) keepSchedule(pair Pair, next Change, seats model.Quantity, unseen bool) {
 	if len(next.Fields) == 0 {
 		return
 	}
 	next.Reason = next.Fields[0].Reason
-	seats, _ := pair.Vendor.Now["quantity"].Quantity()
 	next.AtEnd = &AtEnd{Seats: seats}
 	_, to, _ := next.Seats()
-	next.AtEnd = pair.atEnd(to)
+	next.AtEnd = pair.atEnd(seats, to)
 	hold := func(reason Reason, detail, text string) { p.Held = append(p.Held, Held{next, reason, detail, text}) }
 	switch {
 	case pair.InFlight:
