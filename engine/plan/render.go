@@ -252,12 +252,12 @@ func (o *printer) change(c Change) {
 		o.item("    %s stays %s (%s)", f.Field, shown(f.To), f.Reason.Sentence())
 	}
 	if c.AtEnd != nil {
-		o.item("    %s", c.AtEnd.text())
+		o.item("    %s", c.AtEnd.Text())
 	}
 }
 
-// text says when a scheduled change takes effect and what it costs to wait.
-func (a AtEnd) text() string {
+// Text says when a scheduled change takes effect and what it costs to wait, rounded to the coin.
+func (a AtEnd) Text() string {
 	text := fmt.Sprintf("%s seats until %s", a.Seats, a.After)
 	if a.Waiting.Sign() > 0 {
 		text += fmt.Sprintf("; waiting costs %s", roundedText(a.Waiting))

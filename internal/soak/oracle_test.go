@@ -113,6 +113,16 @@ func (o *oracle) sides(id string) (vendor, psa string, ok bool) {
 	return vendor, psa, vendor != "" && psa != ""
 }
 
+// atRenewal are the seats that are scheduled for the end of a subscription's term; "" for none.
+func (o *oracle) atRenewal(id string) string {
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		if sub.ID == id {
+			return sub.Fields["scheduledNextTermInstructions.quantity"].String()
+		}
+	}
+	return ""
+}
+
 // settled closes what was typed when both sides are equal, and says what was lost.
 func (o *oracle) settled(id string) error {
 	vendor, psa, ok := o.sides(id)
@@ -124,6 +134,8 @@ func (o *oracle) settled(id string) error {
 	switch {
 	case t.vendor != "" && t.psa != "":
 		return fmt.Errorf("subscription %s: people typed %s at the vendor and %s in the PSA, and both became %s without being asked", id, t.vendor, t.psa, vendor)
+	case t.vendor == "" && t.psa != "" && t.psa == o.atRenewal(id):
+		return nil // the vendor takes them back at the end of the term only, and was told so
 	case t.vendor != "" && t.vendor != vendor || t.psa != "" && t.psa != vendor:
 		o.lost++
 		return fmt.Errorf("subscription %s: an edit that nobody opposed was lost: typed vendor %q, PSA %q, and both are %s", id, t.vendor, t.psa, vendor)
