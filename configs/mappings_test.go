@@ -127,9 +127,9 @@ func TestShippedMappingsFitTheEditorSchema(t *testing.T) {
 func TestWhatWeWrite(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
-		"partnercenter": {"subscription.autoRenewEnabled", "subscription.quantity"},
+		"partnercenter": {"subscription.autoRenewEnabled", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
 		"connectwise": {
-			"addition.billCustomer", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
+			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip",

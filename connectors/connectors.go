@@ -122,6 +122,17 @@ type EndRequest struct {
 	Key  string
 }
 
+// Scheduler says what happens to a record when its term ends: with how many seats it renews, or that it is cancelled. Nothing
+// changes before then. What is scheduled is read as the record's own fields, those that the descriptor calls Scheduled.
+type Scheduler interface {
+	// Schedule sets scheduled fields and returns the record as the system now holds it; an empty value withdraws what was
+	// scheduled. It refuses as Change does: ClassStale when a field no longer holds its From value.
+	//
+	// What is scheduled survives every Change of the same record that does not name it. Where a system deletes it with a
+	// change inside the term, the connector schedules it again before Change returns.
+	Schedule(ctx context.Context, req ChangeRequest) (Record, error)
+}
+
 // ChangeFeed tells what changed since a cursor, cheaply.
 type ChangeFeed interface {
 	// Changes reads what moved since the cursor. An empty cursor asks for a cursor to start from and reports no changes.

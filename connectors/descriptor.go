@@ -11,11 +11,12 @@ import (
 type Ability string
 
 const (
-	AbilityList   Ability = "list"
-	AbilityRead   Ability = "read"
-	AbilityCreate Ability = "create"
-	AbilityChange Ability = "change"
-	AbilityEnd    Ability = "end"
+	AbilityList     Ability = "list"
+	AbilityRead     Ability = "read"
+	AbilityCreate   Ability = "create"
+	AbilityChange   Ability = "change"
+	AbilityEnd      Ability = "end"
+	AbilitySchedule Ability = "schedule"
 )
 
 // Descriptor describes a system as data. Lint, documentation, check and the conformance suite read it.
@@ -48,7 +49,26 @@ type Kind struct {
 	Custom    string // prefix of admin-defined fields ("custom."); "" when there are none. Custom fields are text.
 	Own       string // the field in which trueup keeps the other side's id; "" when there is no room
 	Detail    bool   // reading one record gives fields that a listing leaves out
+	Terms     *TermRules
 	Doc       string
+}
+
+// TermRules say what a system allows inside a commitment. They are data: engine/plan reckons with them, the documentation
+// shows them, and the stand-in of the system enforces the same rules by code of its own.
+type TermRules struct {
+	Terms         []model.Term // commitments with the billing cycles they come in
+	DecreaseHours int          // seats may be taken away so many hours after they came; 0: never inside the term
+	CancelHours   int          // a record may be cancelled so many hours after purchase or renewal; 0: never inside the term
+	// ExtendedPercent is how much dearer a term becomes, at most, that ends without renewal and without being cancelled, where
+	// the system extends it month by month; 0 where such a term just ends.
+	ExtendedPercent int
+	Increase        string // when seats may be added, in a sentence
+	Limits          string // what bounds the number of seats
+	AddOns          string // how add-ons and their base depend on each other
+	Suspended       string // what a suspended record allows
+	Trials          string
+	Promotions      string
+	Verified        string // date last seen to be so, or "unverified" with its source
 }
 
 // Field is one native field.
@@ -57,12 +77,14 @@ type Field struct {
 	Type     model.Type
 	Writable bool // may be sent in Create and Change
 	Create   bool // may be sent in Create only
-	Required bool // must be sent in Create
-	Costs    bool // changing it spends or bills money
-	Allowed  []string
-	MaxLen   int // in characters; 0 for no limit known
-	Doc      string
-	Link     string // public documentation of the vendor
+	// Scheduled fields say what happens when the term ends; they are set by Schedule, and empty when nothing is scheduled.
+	Scheduled bool
+	Required  bool // must be sent in Create
+	Costs     bool // changing it spends or bills money
+	Allowed   []string
+	MaxLen    int // in characters; 0 for no limit known
+	Doc       string
+	Link      string // public documentation of the vendor
 }
 
 // Setting is one key under settings: in an account.

@@ -33,7 +33,8 @@ type Flow struct {
 	Contracts ContractRules
 	Lines     LineRules
 	Guards    plan.Guards
-	Approvals int // different people who must approve a plan that goes over the guards; 0 means one
+	TermEnds  []int // days before the end of a term at which an open decision is told
+	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
 }
 
 // CustomerRules pair customers. Match holds words of MatchNames; a name alone only proposes.

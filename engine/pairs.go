@@ -122,9 +122,14 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 	case ended:
 		p.Counts.NotCompared++
 		p.Findings = append(p.Findings, endedInPSA(w, g, sub, l))
+		p.Merge(plan.ComputeEnd(*input, w.comparable(g, pair, ref, label)))
 	default:
 		w.measure(g, pair)
-		input.Pairs = append(input.Pairs, w.comparable(g, pair, ref, label))
+		compared := w.comparable(g, pair, ref, label)
+		input.Pairs = append(input.Pairs, compared)
+		if f, ok := plan.Undecided(compared, w.flow.TermEnds); ok {
+			p.Findings = append(p.Findings, f)
+		}
 	}
 }
 
@@ -165,6 +170,7 @@ func (w *world) comparable(g *group, pair pairing, ref plan.PairRef, label strin
 		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: locked(sub),
 		InFlight: w.flying(ref),
 	}
+	w.termOf(&p, sub, l)
 	if strings.EqualFold(p.PSA.Now["subscription"].String(), sub.ID) {
 		p.Vendor.Now["subscription"] = p.PSA.Now["subscription"] // ids differ in case from one system to another
 	}

@@ -18,6 +18,7 @@ import (
 type world struct {
 	flow        Flow
 	vendor, psa *reading
+	now         time.Time
 	today       model.Day
 
 	vendorCustomers []model.Record // sorted by id
@@ -41,7 +42,7 @@ type world struct {
 
 // translate reads both sides' stored records into the model.
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
-	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
+	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, now: e.Now(), today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
 		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
 	for _, load := range []struct {

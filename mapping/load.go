@@ -174,7 +174,7 @@ func (l *loader) origin(n *noun, r *rule, how string, source *strictyaml.Node) (
 	if !ok {
 		return "", false
 	}
-	if r.twoWay && !native.Writable {
+	if r.twoWay && !native.Writable && !native.Scheduled {
 		hint := "write from instead of both"
 		if native.Create {
 			hint = "write from here, and send it in the create section"

@@ -123,7 +123,7 @@ func createSchema(t model.Table, k connectors.Kind) object {
 func fieldNames(k connectors.Kind) (readable, writable object) {
 	var writes []string
 	for _, f := range k.Fields {
-		if f.Writable {
+		if f.Writable || f.Scheduled {
 			writes = append(writes, f.Name)
 		}
 	}

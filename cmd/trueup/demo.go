@@ -83,7 +83,7 @@ func (d *demo) run(ctx context.Context, o sandbox.Options, once bool) (err error
 	}
 	defer s.Close()
 	flow := s.Flows[0]
-	for _, scene := range []func(context.Context, *session, engine.Flow) error{d.check, d.discover, d.firstPlan, d.applyAll, d.nothingLeft, d.editPSA, d.editVendor, d.explain} {
+	for _, scene := range []func(context.Context, *session, engine.Flow) error{d.check, d.discover, d.firstPlan, d.applyAll, d.nothingLeft, d.editPSA, d.editVendor, d.lowerLate, d.explain} {
 		if err := scene(ctx, s, flow); err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (d *demo) mustBeEmpty(ctx context.Context, s *session, flow engine.Flow) er
 
 // editPSA changes a quantity on a contract, as a PSA user would, and lets the vendor follow.
 func (d *demo) editPSA(ctx context.Context, s *session, flow engine.Flow) error {
-	link, seats, err := d.somePair(ctx, s, flow)
+	link, seats, err := d.somePair(ctx, s, flow, func(connectors.Record) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -259,12 +259,32 @@ func (d *demo) editPSA(ctx context.Context, s *session, flow engine.Flow) error 
 	if err := d.edit(ctx, map[string]any{"side": "psa", "kind": "addition", "id": link.PSA.ID, "set": map[string]any{"quantity": seats + 2}}); err != nil {
 		return err
 	}
-	return d.follow(ctx, s, flow, link)
+	return d.follow(ctx, s, flow, link, 1)
+}
+
+// lowerLate takes seats off a contract line after the vendor's window for them has closed.
+func (d *demo) lowerLate(ctx context.Context, s *session, flow engine.Flow) error {
+	link, seats, err := d.somePair(ctx, s, flow, func(sub connectors.Record) bool {
+		reducible, told := sub.Fields["refundableQuantity.totalQuantity"].Quantity()
+		return sub.Fields["termDuration"].String() == "P1Y" && sub.Fields["billingCycle"].String() == "monthly" && told && reducible.Sign() == 0 && sub.Fields["termEndAction"].Blank() && !sub.Fields["isTrial"].True() &&
+			strings.EqualFold(sub.Fields["status"].String(), "active")
+	})
+	if errors.Is(err, errNoPair) {
+		return nil // a small world may hold none
+	}
+	if err != nil {
+		return err
+	}
+	d.title("A PSA user takes two seats off, long after the vendor's window has closed")
+	if err := d.edit(ctx, map[string]any{"side": "psa", "kind": "addition", "id": link.PSA.ID, "set": map[string]any{"quantity": seats - 2}}); err != nil {
+		return err
+	}
+	return d.follow(ctx, s, flow, link, 2)
 }
 
 // editVendor changes a quantity in the vendor's portal and lets the contract follow.
 func (d *demo) editVendor(ctx context.Context, s *session, flow engine.Flow) error {
-	link, seats, err := d.somePair(ctx, s, flow)
+	link, seats, err := d.somePair(ctx, s, flow, func(connectors.Record) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -272,11 +292,11 @@ func (d *demo) editVendor(ctx context.Context, s *session, flow engine.Flow) err
 	if err := d.edit(ctx, map[string]any{"side": "vendor", "kind": "subscription", "parent": link.Vendor.Parent, "id": link.Vendor.ID, "set": map[string]any{"quantity": seats + 1}}); err != nil {
 		return err
 	}
-	return d.follow(ctx, s, flow, link)
+	return d.follow(ctx, s, flow, link, 1)
 }
 
 // follow plans, applies, shows both sides and plans again.
-func (d *demo) follow(ctx context.Context, s *session, flow engine.Flow, link state.Link) error {
+func (d *demo) follow(ctx context.Context, s *session, flow engine.Flow, link state.Link, writes int) error {
 	result, err := d.runFlow(ctx, s, flow, engine.Options{Apply: true})
 	if err != nil {
 		return err
@@ -285,9 +305,12 @@ func (d *demo) follow(ctx context.Context, s *session, flow engine.Flow, link st
 		for _, f := range c.Fields {
 			fmt.Fprintf(d.stdout, "  %s in %s: %s · %s: %s %s -> %s (%s)\n", c.Op, c.Account, c.Customer, c.Label, f.Field, f.From, f.To, f.Reason.Sentence())
 		}
+		if c.AtEnd != nil {
+			fmt.Fprintf(d.stdout, "    %s\n", c.AtEnd.Text())
+		}
 	}
-	if result.Outcome.Done != 1 {
-		return fmt.Errorf("expected one write, there were %d: this is a bug in trueup", result.Outcome.Done)
+	if result.Outcome.Done != writes {
+		return fmt.Errorf("expected %d writes, there were %d: this is a bug in trueup", writes, result.Outcome.Done)
 	}
 	d.lastLink, d.lastLine = link.ID, link.PSA.ID
 	return d.mustBeEmpty(ctx, s, flow)
@@ -305,27 +328,32 @@ func (d *demo) explain(ctx context.Context, s *session, _ engine.Flow) error {
 	return nil
 }
 
-// somePair finds an ordinary linked pair whose seats may still be raised.
-func (d *demo) somePair(ctx context.Context, s *session, flow engine.Flow) (state.Link, int64, error) {
-	var found state.Link
-	var seats int64
-	errFound := errors.New("found")
+var errNoPair = errors.New("the sandbox holds no ordinary pair; use another --seed")
+
+// somePair finds an ordinary linked pair with seats to spare, whose subscription fits.
+func (d *demo) somePair(ctx context.Context, s *session, flow engine.Flow, fits func(sub connectors.Record) bool) (state.Link, int64, error) {
+	seats := map[string]int64{}
+	var ordinary []state.Link
 	err := s.store.LinksWithMemory(ctx, flow.Name, model.KindLine, "", func(l state.Link, m state.Memory) error {
 		vendor, psa := m.Vendor.Fields["quantity"], m.PSA.Fields["quantity"]
-		q, ok := psa.Quantity()
-		if ok && vendor == psa && q.Int() >= 5 && q.Int() <= 20 {
-			found, seats = l, q.Int()
-			return errFound
+		if q, ok := psa.Quantity(); ok && vendor == psa && q.Int() >= 5 && q.Int() <= 20 {
+			ordinary, seats[l.ID] = append(ordinary, l), q.Int()
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errFound) {
-		return found, 0, err
+	if err != nil {
+		return state.Link{}, 0, err
 	}
-	if found.ID == "" {
-		return found, 0, errors.New("the sandbox holds no ordinary pair; use another --seed")
+	for _, l := range ordinary {
+		stored, ok, err := s.store.Record(ctx, l.Vendor.Account, connectors.Ref{Kind: l.Vendor.Kind, ID: l.Vendor.ID, Parent: l.Vendor.Parent})
+		if err != nil {
+			return l, 0, err
+		}
+		if ok && fits(stored.Record) {
+			return l, seats[l.ID], nil
+		}
 	}
-	return found, seats, nil
+	return state.Link{}, 0, errNoPair
 }
 
 // edit changes a record through the sandbox's control API, as anybody can with curl.

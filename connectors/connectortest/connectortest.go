@@ -149,6 +149,7 @@ var scenarios = []scenario{
 	{"settle", "Desired states in a row: change what differs, read, and find nothing left to do.", settle},
 	{"create", "A record is made once, needs its required fields, reads back, and is listed.", create},
 	{"end", "Ending a record twice is ending it once.", end},
+	{"schedule", "What is scheduled for the term end reads back, survives a change inside the term, can be withdrawn, and changes nothing now.", schedule},
 	{"stale-write", "A field that a person changed after we read it is not overwritten.", staleWrite},
 	{"lost-answer", "When the reply to a write is lost, the outcome is unknown and nothing is sent blindly again.", lostAnswer},
 	{"auth", "Refused credentials are class auth everywhere, and nothing is written.", auth},

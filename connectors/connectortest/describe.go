@@ -13,7 +13,7 @@ import (
 )
 
 var abilities = []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate,
-	connectors.AbilityChange, connectors.AbilityEnd}
+	connectors.AbilityChange, connectors.AbilityEnd, connectors.AbilitySchedule}
 
 // descriptor compares what is said with what is there. Everything above a connector believes the descriptor: a flow is
 // linted against it before anybody has signed in.
@@ -70,9 +70,10 @@ func checkImplemented(c *complaints, in *instance) {
 	_, create := in.Connector.(connectors.Creator)
 	_, change := in.Connector.(connectors.Changer)
 	_, end := in.Connector.(connectors.Ender)
+	_, schedule := in.Connector.(connectors.Scheduler)
 	code := map[connectors.Ability]bool{
 		connectors.AbilityList: list, connectors.AbilityRead: read, connectors.AbilityCreate: create,
-		connectors.AbilityChange: change, connectors.AbilityEnd: end,
+		connectors.AbilityChange: change, connectors.AbilityEnd: end, connectors.AbilitySchedule: schedule,
 	}
 	for _, a := range abilities {
 		switch said := len(in.kindsThat(a)) > 0; {
@@ -99,6 +100,15 @@ func checkKind(c *complaints, k connectors.Kind) {
 	if k.Can(connectors.AbilityChange) != (len(writableFields(k)) > 0) {
 		c.add("kind %s: it can be changed (%t) exactly when it has writable fields (%d)", k.Name, k.Can(connectors.AbilityChange), len(writableFields(k)))
 	}
+	if k.Can(connectors.AbilitySchedule) != (len(scheduledFields(k)) > 0) {
+		c.add("kind %s: something can be scheduled for its term end (%t) exactly when it has scheduled fields (%d)", k.Name, k.Can(connectors.AbilitySchedule), len(scheduledFields(k)))
+	}
+	if k.Can(connectors.AbilitySchedule) && k.Terms == nil {
+		c.add("kind %s: something can be scheduled for its term end, but it has no term rules", k.Name)
+	}
+	if t := k.Terms; t != nil {
+		checkTerms(c, k.Name, *t)
+	}
 	if _, ok := k.Field(k.Own); k.Own != "" && !ok {
 		c.add("kind %s: Own names %q, which is no field", k.Name, k.Own)
 	}
@@ -113,6 +123,8 @@ func checkKind(c *complaints, k connectors.Kind) {
 			c.add("field %s.%s has no doc", k.Name, f.Name)
 		case len(f.Allowed) > 0 && f.Type != model.TypeText:
 			c.add("field %s.%s: only texts have allowed words", k.Name, f.Name)
+		case f.Scheduled && (f.Writable || f.Create || f.Required):
+			c.add("field %s.%s: what is scheduled for the term end is not set by Change or Create", k.Name, f.Name)
 		case f.Create && f.Writable:
 			c.add("field %s.%s: Create says \"in Create only\", Writable says more", k.Name, f.Name)
 		case f.Required && !f.Create && !f.Writable:
@@ -121,6 +133,21 @@ func checkKind(c *complaints, k connectors.Kind) {
 			c.add("field %s.%s is for Create, but %s cannot be created", k.Name, f.Name, k.Name)
 		}
 		seen[f.Name] = true
+	}
+}
+
+// checkTerms looks at the rules of a commitment.
+func checkTerms(c *complaints, kind string, t connectors.TermRules) {
+	if len(t.Terms) == 0 || t.Increase == "" || t.Verified == "" {
+		c.add("kind %s: term rules need terms, when seats may be added, and how that is known", kind)
+	}
+	if t.DecreaseHours < 0 || t.CancelHours < 0 || t.ExtendedPercent < 0 {
+		c.add("kind %s: term rules with hours or percent below zero: %+v", kind, t)
+	}
+	for _, term := range t.Terms {
+		if _, err := model.NewTerm(term.Duration, term.Billing); err != nil {
+			c.add("kind %s: %w", kind, err)
+		}
 	}
 }
 
@@ -156,6 +183,12 @@ func refusesUnstated(b *bench, in *instance) error {
 			ask("change "+k.Name, func() error {
 				_, err := r.Change(ctx, connectors.ChangeRequest{Ref: ref, Key: newKey(),
 					Edits: map[string]connectors.Edit{"id": {To: model.Text("2")}}})
+				return err
+			})
+		}
+		if r, ok := in.Connector.(connectors.Scheduler); ok && !k.Can(connectors.AbilitySchedule) {
+			ask("schedule "+k.Name, func() error {
+				_, err := r.Schedule(ctx, connectors.ChangeRequest{Ref: ref, Key: newKey(), Edits: map[string]connectors.Edit{"id": {To: model.Text("2")}}})
 				return err
 			})
 		}

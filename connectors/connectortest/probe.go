@@ -112,6 +112,11 @@ func writableFields(k connectors.Kind) []connectors.Field {
 	return fields
 }
 
+// scheduledFields are the fields of a kind that Schedule takes.
+func scheduledFields(k connectors.Kind) []connectors.Field {
+	return slices.DeleteFunc(slices.Clone(k.Fields), func(f connectors.Field) bool { return !f.Scheduled })
+}
+
 // next is another value for a field. Texts end in a blank and money has many decimals, so that a system that trims or
 // rounds has to say so in Canonical.
 func (in *instance) next(kind string, f connectors.Field, now model.Value) (model.Value, error) {
@@ -310,6 +315,21 @@ func (in *instance) writes(ctx context.Context) ([]call, error) {
 		req.Key = newKey()
 		calls = append(calls, call{"create " + k.Name, true, func(ctx context.Context) error {
 			_, err := creator.Create(ctx, req)
+			return err
+		}})
+	}
+	for _, k := range in.kindsThat(connectors.AbilitySchedule) {
+		scheduler, ok := in.Connector.(connectors.Scheduler)
+		rec, err := in.look(ctx, in.Kinds[k.Name].Ref)
+		if err != nil || !ok || len(scheduledFields(k)) == 0 {
+			return nil, errors.Join(err, fmt.Errorf("%s can be scheduled (%t), and has %d scheduled fields", k.Name, ok, len(scheduledFields(k))))
+		}
+		req, err := in.edit(rec, scheduledFields(k)[0])
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, call{"schedule " + k.Name, true, func(ctx context.Context) error {
+			_, err := scheduler.Schedule(ctx, req)
 			return err
 		}})
 	}

@@ -84,7 +84,7 @@ func (w *World) connect(token connectors.Secret) connectors.Connector {
 	return vendor{c}
 }
 
-// vendor is what a vendor can do: it has no creating and no ending.
+// vendor adds scheduling for the end of a term; it has no creating and no ending.
 type vendor struct{ connection }
 
 // psa adds creating and ending.
@@ -97,8 +97,9 @@ type system struct {
 	initial    map[string]model.Fields                        // by kind: values of fields that were not given
 	check      func(kind, field string, v model.Value) string // why a value is refused; "" when it is fine
 	derive     func(kind string, fields model.Fields)
-	signature  string // the field that tells who changed a record last
-	endField   string // the day that ends a record
+	schedule   func(now, edits model.Fields) // completes what is scheduled for the end of a term
+	signature  string                        // the field that tells who changed a record last
+	endField   string                        // the day that ends a record
 	startField string
 }
 

@@ -24,6 +24,8 @@ func atCreate(f connectors.Field) connectors.Field { f.Create = true; return f }
 func required(f connectors.Field) connectors.Field { f.Required = true; return f }
 func costs(f connectors.Field) connectors.Field    { f.Costs = true; return f }
 
+func scheduled(f connectors.Field) connectors.Field { f.Scheduled = true; return f }
+
 func limited(f connectors.Field, characters int) connectors.Field { f.MaxLen = characters; return f }
 
 func oneOf(f connectors.Field, words ...string) connectors.Field { f.Allowed = words; return f }
@@ -47,7 +49,10 @@ var vendorSystem = system{
 			},
 			{
 				Name: "subscription", Title: "Subscription", Parent: "customer", Doc: "What is bought for a customer.",
-				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
+				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23,
+					Terms:    []model.Term{{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"}},
+					Increase: "At any time.", Verified: "by the tests of this package"},
 				Fields: []connectors.Field{
 					text("id", "Id of the subscription."),
 					text("sku", "SKU; leading zeros stay."),
@@ -66,7 +71,9 @@ var vendorSystem = system{
 					text("termDuration", "P1M, P1Y or P3Y."),
 					text("billingCycle", "monthly, annual or triennial."),
 					field("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed with a refund."),
-					field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."),
+					field("refundable", model.TypeList, "The open windows for removing seats."),
+					scheduled(costs(field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."))),
+					scheduled(oneOf(text("termEndAction", "What is to happen when the term ends."), "renew", "cancel")),
 					text("scheduledNextTermInstructions.termDuration", "The next term."),
 					text("partnerId", "The indirect reseller."),
 				},
@@ -98,7 +105,7 @@ var vendorSystem = system{
 		},
 	},
 	check: func(kind, name string, v model.Value) string {
-		if kind != "subscription" || name != "quantity" {
+		if kind != "subscription" || name != "quantity" && (name != nextQuantity || v.Blank()) {
 			return ""
 		}
 		if q, ok := v.Quantity(); !ok || !q.Whole() || q.Sign() <= 0 {
@@ -106,7 +113,31 @@ var vendorSystem = system{
 		}
 		return ""
 	},
-	derive: func(string, model.Fields) {},
+	derive:   func(string, model.Fields) {},
+	schedule: scheduleTermEnd,
+}
+
+// The fields in which a subscription says what happens at the end of its term.
+const (
+	nextQuantity = "scheduledNextTermInstructions.quantity"
+	nextAction   = "termEndAction"
+)
+
+// scheduleTermEnd completes what was asked for: a number of seats means renewing, renewing as it is means the seats of today, cancelling
+// leaves no seats to renew.
+func scheduleTermEnd(now, edits model.Fields) {
+	seats, seatsAsked := edits[nextQuantity]
+	action, actionAsked := edits[nextAction]
+	switch {
+	case actionAsked && action.String() == "renew" && !seatsAsked && now[nextQuantity].Blank():
+		edits[nextQuantity] = now["quantity"]
+	case actionAsked && action.String() != "renew":
+		edits[nextQuantity] = model.Empty(model.TypeQuantity)
+	case seatsAsked && seats.Blank():
+		edits[nextAction] = model.Empty(model.TypeText)
+	case seatsAsked:
+		edits[nextAction] = model.Text("renew")
+	}
 }
 
 var psaSystem = system{

@@ -47,7 +47,7 @@ type intent struct {
 // Request is one thing a connector asked of the world. A listing asks once for each page.
 type Request struct {
 	At     time.Time
-	Op     string // check, list, read, create, change, end, changes
+	Op     string // check, list, read, create, change, schedule, end, changes
 	Kind   string
 	ID     string
 	Parent string

@@ -23,7 +23,7 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 			Message: fmt.Sprintf("parent %q does not fit its place", req.Parent), Hint: "name the parent of kinds that have one"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Fields)) {
-		if err := c.acceptable(op, "", kind, name, req.Fields[name], true); err != nil {
+		if err := c.acceptable(op, "", kind, name, req.Fields[name], connectors.AbilityCreate); err != nil {
 			return connectors.Record{}, err
 		}
 	}
@@ -63,24 +63,33 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 
 // Change alters fields that are not yet at their new value, and refuses when one of those moved since it was read.
 func (c connection) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	op := "change " + req.Ref.Kind
-	kind, err := c.kind(op, req.Ref.Kind, connectors.AbilityChange)
+	return c.alter(ctx, req, connectors.AbilityChange)
+}
+
+// Schedule says what happens to a record when its term ends, in the way of Change.
+func (c vendor) Schedule(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
+	return c.alter(ctx, req, connectors.AbilitySchedule)
+}
+
+func (c connection) alter(ctx context.Context, req connectors.ChangeRequest, ability connectors.Ability) (connectors.Record, error) {
+	op := string(ability) + " " + req.Ref.Kind
+	kind, err := c.kind(op, req.Ref.Kind, ability)
 	if err != nil {
 		return connectors.Record{}, err
 	}
 	names := slices.Sorted(maps.Keys(req.Edits))
 	for _, name := range names {
-		if err := c.acceptable(op, describe(req.Ref), kind, name, req.Edits[name].To, false); err != nil {
+		if err := c.acceptable(op, describe(req.Ref), kind, name, req.Edits[name].To, ability); err != nil {
 			return connectors.Record{}, err
 		}
 	}
-	if err := c.ask(ctx, op, describe(req.Ref), Request{Op: "change", Kind: req.Ref.Kind, ID: req.Ref.ID, Parent: req.Ref.Parent, Key: req.Key}); err != nil {
+	if err := c.ask(ctx, op, describe(req.Ref), Request{Op: string(ability), Kind: req.Ref.Kind, ID: req.Ref.ID, Parent: req.Ref.Parent, Key: req.Key}); err != nil {
 		return connectors.Record{}, err
 	}
 	w := c.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	what := fmt.Sprintf("change %v %v", req.Ref, req.Edits)
+	what := fmt.Sprintf("%s %v %v", ability, req.Ref, req.Edits)
 	if used, rec, err := w.used(op, req.Key, what); used {
 		return rec, err
 	}
@@ -101,7 +110,7 @@ func (c connection) Change(ctx context.Context, req connectors.ChangeRequest) (c
 			return connectors.Record{}, &connectors.Error{Class: connectors.ClassStale, Op: op, Record: describe(req.Ref), Field: name,
 				Message: fmt.Sprintf("it was %q when it was read and is %q now", from, now), Hint: "read it and decide again"}
 		}
-		if before, ok := now.Quantity(); ok {
+		if before, ok := now.Quantity(); ok && ability == connectors.AbilityChange {
 			if after, ok := to.Quantity(); ok && after.Cmp(before) < 0 && w.strikes(RefuseDecrease) {
 				return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: describe(req.Ref), Field: name,
 					Message: fmt.Sprintf("it cannot go down from %s to %s now", before, after), Hint: "wait for the end of the term"}
@@ -112,6 +121,9 @@ func (c connection) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if len(edits) == 0 {
 		w.remember(req.Key, what, req.Ref)
 		return rec, nil
+	}
+	if ability == connectors.AbilitySchedule {
+		w.system.schedule(rec.Fields, edits)
 	}
 	w.put(rec, edits, SignedByTrueup)
 	return w.commit(op, req.Key, what, req.Ref)
@@ -157,7 +169,7 @@ func (c psa) End(ctx context.Context, req connectors.EndRequest) (connectors.Rec
 }
 
 // acceptable checks a value before anything is sent.
-func (c connection) acceptable(op, record string, kind connectors.Kind, name string, v model.Value, creating bool) error {
+func (c connection) acceptable(op, record string, kind connectors.Kind, name string, v model.Value, ability connectors.Ability) error {
 	refuse := func(message, hint string) error {
 		return &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: record, Field: name, Message: message, Hint: hint}
 	}
@@ -165,8 +177,12 @@ func (c connection) acceptable(op, record string, kind connectors.Kind, name str
 	if err := fits(kind, name, v); err != nil {
 		return refuse(err.Error(), "correct the mapping")
 	}
+	takes := f.Writable || ability == connectors.AbilityCreate && f.Create
+	if ability == connectors.AbilitySchedule {
+		takes = f.Scheduled
+	}
 	switch {
-	case !f.Writable && !(creating && f.Create):
+	case !takes:
 		return refuse("the system sets it itself", "take it out of the mapping")
 	case len(f.Allowed) > 0 && !v.Blank() && !slices.Contains(f.Allowed, v.String()):
 		return refuse(fmt.Sprintf("%q is not one of %q", v, f.Allowed), "map it to one of them")

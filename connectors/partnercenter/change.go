@@ -34,12 +34,13 @@ type change struct {
 	ref   connectors.Ref
 	edits map[string]connectors.Edit
 	key   string
+	op    string // change, schedule
 }
 
 // Change sets the quantity, the nickname or auto-renewal of a subscription and returns it once the change shows. All edits
 // travel in one request.
 func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	ch := change{c, req.Ref, req.Edits, req.Key}
+	ch := change{c, req.Ref, req.Edits, req.Key, "change"}
 	if req.Ref.Kind != kindSubscription {
 		return connectors.Record{}, unknownKind("change", req.Ref.Kind)
 	}
@@ -68,7 +69,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {
-	return &connectors.Error{Class: class, Op: "change", Record: subscriptionName(ch.ref) + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
+	return &connectors.Error{Class: class, Op: ch.op, Record: subscriptionName(ch.ref) + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
 }
 
 // validate refuses what could never be sent.
@@ -100,7 +101,7 @@ func (ch change) wanted(before connectors.Record) (map[string]model.Value, error
 	for _, name := range slices.Sorted(maps.Keys(ch.edits)) {
 		edit, now := ch.edits[name], before.Fields[name]
 		switch {
-		case now == edit.To:
+		case now == edit.To, now.Blank() && edit.To.Known() && edit.To.Blank():
 		case edit.From.Known() && now != edit.From:
 			return nil, ch.fail(connectors.ClassStale, name, fmt.Sprintf("it holds %q and not %q any more", now, edit.From), hintReadAgain)
 		default:
@@ -178,7 +179,7 @@ func (ch change) send(ctx context.Context, body resource, key string) error {
 	}
 	_, err := ch.api.Do(ctx, rest.Request{
 		Method: http.MethodPatch, Path: subscriptionPath(ch.ref), Header: h, Body: map[string]json.RawMessage(body), Repeat: true,
-		Op: "change", Record: subscriptionName(ch.ref),
+		Op: ch.op, Record: subscriptionName(ch.ref),
 	})
 	return err
 }
@@ -206,32 +207,36 @@ func (ch change) settle(ctx context.Context, what string, shows func(connectors.
 	}
 }
 
-const nextTerm = "scheduledNextTermInstructions"
-
-// restore puts back what a change took along: a change of quantity deletes what was scheduled for the renewal, and fields
-// that nobody asked to change must keep their values. Nothing is put back when auto-renewal was meant to go off.
+// restore puts back what a change took along: a change of quantity deletes what was scheduled for the end of the term, and fields
+// that nobody asked to change must keep their values. Nothing is put back when auto-renewal was meant to go on or off.
 func (ch change) restore(ctx context.Context, raw resource, before connectors.Record, now resource, after connectors.Record) (connectors.Record, error) {
-	if _, asked := ch.edits["autoRenewEnabled"]; asked || !before.Fields["autoRenewEnabled"].True() {
-		return after, nil // without auto-renewal a schedule means nothing
+	if _, asked := ch.edits["autoRenewEnabled"]; asked {
+		return after, nil
 	}
+	renews := before.Fields["autoRenewEnabled"].True()
 	body, lost := now.clone(), []string{}
-	if raw.get(nextTerm) != nil && now.get(nextTerm) == nil {
-		lost = append(lost, "what was scheduled for the renewal")
-		body.set(nextTerm, raw.get(nextTerm))
+	for _, member := range []string{nextTerm, nextActions} {
+		if raw.get(member) == nil || now.get(member) != nil || member == nextTerm && !renews {
+			continue // without auto-renewal instructions for a next term mean nothing
+		}
+		body.set(member, raw.get(member))
+		if len(lost) == 0 {
+			lost = append(lost, "what was scheduled for the renewal")
+		}
 	}
-	if !after.Fields["autoRenewEnabled"].True() {
+	if renews && !after.Fields["autoRenewEnabled"].True() {
 		lost = append(lost, "auto-renewal")
+		body.set("autoRenewEnabled", json.RawMessage("true"))
 	}
 	if len(lost) == 0 {
 		return after, nil
 	}
-	body.set("autoRenewEnabled", json.RawMessage("true"))
 	what := strings.Join(lost, " and ")
 	err := ch.send(ctx, body, ch.key+" restore")
 	if err == nil {
 		_, after, err = ch.settle(ctx, "putting back "+what, func(rec connectors.Record) bool {
 			for name, value := range before.Fields {
-				if (name == "autoRenewEnabled" || strings.HasPrefix(name, nextTerm)) && rec.Fields[name] != value {
+				if (name == "autoRenewEnabled" || name == termEnd || strings.HasPrefix(name, nextTerm) && renews) && rec.Fields[name] != value {
 					return false
 				}
 			}
@@ -252,10 +257,13 @@ func (ch change) restore(ctx context.Context, raw resource, before connectors.Re
 
 // scheduled describes for a person what was to happen at the renewal.
 func scheduled(rec connectors.Record) string {
-	if rec.Fields[nextTerm+".quantity"].Blank() {
+	switch {
+	case rec.Fields[termEnd].String() == actionCancel:
+		return "cancel at the end of the term"
+	case rec.Fields[nextQuantity].Blank():
 		return "auto-renewal on"
 	}
-	parts := []string{rec.Fields[nextTerm+".quantity"].String() + " seats"}
+	parts := []string{rec.Fields[nextQuantity].String() + " seats"}
 	for _, name := range []string{"productId", "skuId", "termDuration", "billingCycle"} {
 		if v := rec.Fields[nextTerm+".product."+name]; !v.Blank() {
 			parts = append(parts, v.String())

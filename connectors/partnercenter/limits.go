@@ -7,8 +7,12 @@ import "github.com/trueup-sync/trueup/connectors"
 var rejects = []connectors.Reject{
 	{What: "A change with less than the whole subscription in its body switches auto-renewal off and deletes what is scheduled for the renewal; the whole body is always sent.",
 		Verified: "unverified (vendor documentation, update a subscription by id)"},
-	{What: "A change of quantity inside the term deletes what is scheduled for the renewal; it is put back in a second request. A trueup that is killed between the two cannot put it back.",
+	{What: "A change of quantity inside the term deletes what is scheduled for the renewal; it is put back in a second request. When trueup is killed between the two, the next run schedules it again from what the contract line says.",
 		Verified: "unverified (vendor documentation, create scheduled changes)"},
+	{What: "Cancelling at the end of the term is sent as scheduledActions with TermEnd and Cancel, and renewing as scheduledNextTermInstructions with the availability of today; whether the service takes an availability that has lapsed by then is not known.",
+		Verified: "unverified (member names from third-party clients, 2026)"},
+	{What: "A subscription whose auto-renewal is off and that was not cancelled may go on month by month as an extended service term, up to 23 % dearer.",
+		Verified: "unverified (distributors' notices of 2026)"},
 	{What: "Seats can be removed only within 7 days after they came (purchase, renewal or a later increase, each with its own window); codes 800090, 900214, 900257.",
 		Verified: "unverified (vendor documentation, subscription life cycle)"},
 	{What: "Trials, suspended, expired, disabled and deleted subscriptions refuse a change of quantity; codes 800095, 2001, 800091, 900277, 900279, 2011.",

@@ -17,6 +17,9 @@
 //
 // Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
 // larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
+//
+// Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
+// action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
 package partnercenter
 
 import (
@@ -56,8 +59,9 @@ var descriptor = connectors.Descriptor{
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
 			Fields:    fieldsOf(subscriptionMembers),
+			Terms:     &termRules,
 			Doc:       "What one customer has bought. A suspended subscription is still charged; an expired, disabled or deleted one is not.",
 		},
 		{
@@ -148,6 +152,7 @@ var _ interface {
 	connectors.Lister
 	connectors.Reader
 	connectors.Changer
+	connectors.Scheduler
 	connectors.ChangeFeed
 } = (*Connector)(nil)
 

@@ -200,7 +200,7 @@ func TestSubscriptionFields(t *testing.T) {
 		"id": yearly, "offerId": "CFQ7TTC0LCHC:0002:CFQ7TTC0TRUE", "sku": "CFQ7TTC0LCHC:0002", "offerName": "Microsoft 365 Business Premium",
 		"friendlyName": "M365 BP front desk", "productType.id": "OnlineServicesNCE", "quantity": "14", "unitType": "Licenses", "parentSubscriptionId": "",
 		"creationDate": "2030-12-06T10:00:00Z", "effectiveStartDate": "2030-12-06", "commitmentEndDate": "2031-12-05", "cancellationAllowedUntilDate": "",
-		"status": "active", "autoRenewEnabled": "true", "isTrial": "false", "billingType": "license", "billingCycle": "monthly", "termDuration": "P1Y",
+		"status": "active", "autoRenewEnabled": "true", "isTrial": "false", "billingType": "license", "billingCycle": "monthly", "termEndAction": "renew", "termDuration": "P1Y",
 		"refundOptions": "", "refundableQuantity.totalQuantity": "4", "refundable": "4 until 2031-02-09T10:00:00Z",
 		"scheduledNextTermInstructions.product.productId": "CFQ7TTC0LCHC", "scheduledNextTermInstructions.product.skuId": "0002",
 		"scheduledNextTermInstructions.product.billingCycle": "annual", "scheduledNextTermInstructions.product.termDuration": "P3Y",

@@ -149,8 +149,11 @@ var subscriptionMembers = []member{
 	optional("scheduledNextTermInstructions.product.billingCycle", model.TypeText, "Billing cycle scheduled for the renewal."),
 	optional("scheduledNextTermInstructions.product.termDuration", model.TypeText, "Term scheduled for the renewal."),
 	optional("scheduledNextTermInstructions.product.promotionId", model.TypeText, "Promotion scheduled for the renewal."),
-	optional("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats scheduled for the renewal."),
+	{Field: connectors.Field{Name: nextQuantity, Type: model.TypeQuantity, Scheduled: true, Costs: true, Doc: "Seats scheduled for the renewal."}, optional: true},
 	optional("scheduledNextTermInstructions.customTermEndDate", model.TypeDay, "Last day scheduled for the next term, UTC."),
+	{Field: connectors.Field{Name: termEnd, Type: model.TypeText, Scheduled: true, Costs: true, Allowed: []string{actionRenew, actionCancel, actionExtend, actionTransition, actionOther},
+		Doc: "What is told to happen when the term ends, out of scheduledActions and scheduledNextTermInstructions: renew, cancel, extend, transition or other; empty when nobody said. trueup schedules renew and cancel."},
+		compute: nextTermAction},
 	optional("promotionId", model.TypeText, "Promotion it was bought with."),
 	optional("partnerId", model.TypeText, "MPN id of the indirect reseller; empty for direct customers."),
 	optional("orderId", model.TypeText, "Order it came from."),
@@ -327,3 +330,5 @@ func (r resource) get(name string) json.RawMessage {
 }
 
 func (r resource) set(name string, raw json.RawMessage) { r[r.key(name)] = raw }
+
+func (r resource) drop(name string) { delete(r, r.key(name)) }

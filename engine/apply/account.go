@@ -60,6 +60,16 @@ func (a *Account) Writable(noun model.Kind, field string) bool {
 	return ok && native.Writable
 }
 
+// Schedulable reports whether trueup can schedule a field for the end of the term.
+func (a *Account) Schedulable(noun model.Kind, field string) bool {
+	kind, ok := a.NativeKind(noun)
+	if !ok || !kind.Can(connectors.AbilitySchedule) || !a.Mapping.Writable(noun, field) {
+		return false
+	}
+	native, ok := kind.Field(a.Mapping.NativeField(noun, field))
+	return ok && native.Scheduled
+}
+
 // Can reports whether records of a noun have an ability.
 func (a *Account) Can(noun model.Kind, ability connectors.Ability) bool {
 	kind, ok := a.NativeKind(noun)

@@ -290,11 +290,20 @@ func (a *Account) prepare(c plan.Change, stored connectors.Record) (func(ctx con
 		}, nil
 	}
 	changer, ok := a.Connector.(connectors.Changer)
+	scheduler, schedules := a.Connector.(connectors.Scheduler)
 	wanted := map[string]edit{}
 	for _, f := range c.Fields {
 		wanted[f.Field] = edit{f.From, f.To}
 	}
 	edits, err := a.edits(c.Target.Kind, wanted, stored)
+	if c.Op == plan.OpSchedule {
+		if err != nil || !schedules {
+			return nil, orCannot(err, a, "schedule", kind)
+		}
+		return func(ctx context.Context, key string) (connectors.Record, error) {
+			return scheduler.Schedule(ctx, connectors.ChangeRequest{Ref: ref, Edits: edits, Key: key})
+		}, nil
+	}
 	if err != nil || !ok {
 		return nil, orCannot(err, a, "change", kind)
 	}
@@ -392,17 +401,21 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 		pair.PSA.ID, pair.PSA.Parent = rec.ID, rec.Parent
 	}
 	link, err := a.link(c, pair)
-	if err != nil || c.Op == plan.OpEnd {
+	if err != nil {
 		return nil, nil, err
 	}
 	known, err := a.Store.Snapshots(ctx, []string{link.ID})
-	if err != nil {
+	if err != nil || c.Op == plan.OpEnd && len(known[link.ID].PSA.Fields) == 0 {
 		return nil, nil, err
 	}
 	vendor, psa := overlay(known[link.ID].Vendor.Fields), overlay(known[link.ID].PSA.Fields)
 	written, other := psa, vendor
 	if c.Side == plan.Vendor {
 		written, other = vendor, psa
+	}
+	if c.Op == plan.OpEnd { // so that the next plan does not take our own ending for somebody's wish to cancel at the vendor
+		psa["at_end"] = model.Text(plan.EndCancel)
+		return nil, []state.Snapshot{{Link: link.ID, Side: state.SideVendor, Fields: vendor, Run: a.Run}, {Link: link.ID, Side: state.SidePSA, Fields: psa, Run: a.Run}}, nil
 	}
 	read, accepted, problems := account.Mapping.ToModel(c.Target.Kind, rec)
 	if accepted {
@@ -414,7 +427,13 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 			if sent := account.Canonical(c.Target.Kind, f.Field, f.To); late && v != f.To {
 				v = sent
 			}
-			written[f.Field], other[f.Field] = v, f.To
+			written[f.Field] = v
+			if f.Reason != plan.AtTermEnd || c.Side == plan.PSA { // what was scheduled for a lower line does not stand on the line yet
+				other[f.Field] = f.To
+			}
+		}
+		if late {
+			forgotten(c, read.Fields, vendor, psa)
 		}
 	}
 	for _, p := range problems {
@@ -424,6 +443,16 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 		{Link: link.ID, Side: state.SideVendor, Fields: vendor, Run: a.Run},
 		{Link: link.ID, Side: state.SidePSA, Fields: psa, Run: a.Run},
 	}, nil
+}
+
+// forgotten remembers what was scheduled for the end of the term and deleted by a change that was interrupted before it was scheduled
+// again: the vendor is remembered without it and the PSA too, so that the next plan sees what still stands there as an edit.
+func forgotten(c plan.Change, read, vendor, psa model.Fields) {
+	for _, f := range c.Keeps {
+		if v := read[f.Field]; v.Known() && v != f.To {
+			vendor[f.Field], psa[f.Field] = v, v
+		}
+	}
 }
 
 func overlay(f model.Fields) model.Fields {

@@ -33,6 +33,8 @@ type Pair struct {
 	Locked string
 	// Reducible is how many seats the vendor would take back now; not known when it does not say.
 	Reducible model.Value
+	Term      Term
+	LineEnd   model.Day // last billed day of the line; zero while it is open
 }
 
 // End is one side of a pair.
@@ -184,11 +186,10 @@ func Compute(in Input) Plan {
 }
 
 func computePair(p *Plan, in Input, pair Pair) {
-	toPSA, toVendor := newChange(in.Flow, pair, PSA), newChange(in.Flow, pair, Vendor)
+	toPSA, toVendor := newChange(in.Flow, pair, PSA, OpChange), newChange(in.Flow, pair, Vendor, OpChange)
+	toNext := newChange(in.Flow, pair, Vendor, OpSchedule)
 	// What is not settled below (held, or written and read back later) keeps its old memory.
-	settled := Memory{Pair: pair.Ref, Label: pair.Label, Vendor: model.Fields{}, PSA: model.Fields{}}
-	maps.Copy(settled.Vendor, pair.Vendor.Memory)
-	maps.Copy(settled.PSA, pair.PSA.Memory)
+	settled := settledOf(pair)
 	quiet := true
 	for _, field := range slices.Sorted(maps.Keys(pair.Rules)) {
 		rule := pair.Rules[field]
@@ -208,6 +209,9 @@ func computePair(p *Plan, in Input, pair Pair) {
 		if v.write == Vendor {
 			change.From, change.To = vendor.now, psa.now
 			target, writable = &toVendor, pair.Vendor.Writable[field]
+			if field == "next_quantity" {
+				target = &toNext
+			}
 		}
 		switch {
 		case v.found:
@@ -216,20 +220,20 @@ func computePair(p *Plan, in Input, pair Pair) {
 		case v.write == "":
 			settled.Vendor[field], settled.PSA[field] = vendor.now, psa.now
 		case v.hold:
-			held := newChange(in.Flow, pair, v.write)
+			held := newChange(in.Flow, pair, v.write, OpChange)
 			held.Fields = []FieldChange{change}
 			held.Effect = effectOf(pair, held)
 			p.Held = append(p.Held, Held{held, v.reason, differ(field, pair, vendor, psa), nextFor(v.reason, field)})
 			quiet = false
 		case doubtful(change.From, change.To):
-			held := newChange(in.Flow, pair, v.write)
+			held := newChange(in.Flow, pair, v.write, OpChange)
 			held.Fields = []FieldChange{change}
 			held.Effect = effectOf(pair, held)
 			p.Held = append(p.Held, Held{held, DoubtfulPrice, fmt.Sprintf("%s would become %s where it was %s", field, shown(change.To), shown(change.From)),
 				"look at the price sheet at the vendor; if the amount is right, write it into the line by hand"})
 			quiet = false
 		case !writable:
-			held := newChange(in.Flow, pair, v.write)
+			held := newChange(in.Flow, pair, v.write, OpChange)
 			held.Fields = []FieldChange{change}
 			p.Held = append(p.Held, Held{held, NotEditable,
 				fmt.Sprintf("%s should become %s in %s, which does not allow it", field, shown(change.To), target.Account), "change it there by hand, or give the field another owner in the flow"})
@@ -239,6 +243,25 @@ func computePair(p *Plan, in Input, pair Pair) {
 			quiet = false
 		}
 	}
+	postpone(pair, &toVendor, &toNext, &toPSA)
+	unseen := decideEnd(pair, &toNext, &settled)
+	if len(toNext.Fields) > 0 {
+		quiet = false
+		if len(toVendor.Fields) > 0 {
+			toNext.After = append(toNext.After, toVendor.ID)
+		}
+		toVendor.Keeps = nil
+		if slices.ContainsFunc(toPSA.Fields, func(f FieldChange) bool { return f.Reason == Committed }) {
+			toPSA.After = append(toPSA.After, toNext.ID) // the line says what the vendor was told, so the vendor comes first
+		}
+	} else {
+		toVendor.Keeps = keeps(pair)
+	}
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	if _, now, changes := toVendor.Seats(); changes {
+		seats = now
+	}
+	p.keepSchedule(pair, toNext, seats, unseen)
 	for _, change := range []Change{toVendor, toPSA} {
 		if len(change.Fields) == 0 {
 			continue
@@ -257,6 +280,14 @@ func computePair(p *Plan, in Input, pair Pair) {
 	if needsMemory(pair, settled) {
 		p.Remember = append(p.Remember, settled)
 	}
+}
+
+// settledOf begins with what is remembered of a pair.
+func settledOf(pair Pair) Memory {
+	settled := Memory{Pair: pair.Ref, Label: pair.Label, Vendor: model.Fields{}, PSA: model.Fields{}}
+	maps.Copy(settled.Vendor, pair.Vendor.Memory)
+	maps.Copy(settled.PSA, pair.PSA.Memory)
+	return settled
 }
 
 // needsMemory reports whether what was found in step is news: a new link, a first meeting, or both sides moved together.
@@ -291,10 +322,7 @@ func holdOne(pair Pair, change Change) (bool, Held) {
 	case !to.Whole() || to.Sign() < 0:
 		return hold(BadValue, fmt.Sprintf("%s is not a number of seats", to), "mend the quantity on the line")
 	case lower:
-		floor := from
-		if r, ok := pair.Reducible.Quantity(); ok {
-			floor = from.Sub(r)
-		}
+		floor := from.Sub(pair.Term.reducible(pair.Reducible))
 		if to.Cmp(floor) < 0 {
 			return hold(TermWindow, fmt.Sprintf("%s seats are committed and at most %s may be taken back today, so not fewer than %s; %s was asked", from, from.Sub(floor), floor, to),
 				fmt.Sprintf("put the line back to %s or more, or lower it at the end of the term", floor))
@@ -303,8 +331,20 @@ func holdOne(pair Pair, change Change) (bool, Held) {
 	return false, Held{}
 }
 
-// Seats returns the quantity before and after, when the change touches one.
+// Seats returns the quantity before and after, when the change touches one. For a scheduled change it is the quantity of today and
+// that of the next term: none when the subscription is cancelled, the same when what was scheduled is withdrawn.
 func (c Change) Seats() (from, to model.Quantity, ok bool) {
+	if c.Op == OpSchedule && c.AtEnd != nil {
+		from, to = c.AtEnd.Seats, c.AtEnd.Seats
+		for _, f := range c.Fields {
+			if q, ok := f.To.Quantity(); ok {
+				to = q
+			} else if f.To.String() == EndCancel {
+				to = model.Quantity{}
+			}
+		}
+		return from, to, true
+	}
 	for _, f := range c.Fields {
 		if f.Field == "quantity" {
 			from, _ = f.From.Quantity()
@@ -315,8 +355,8 @@ func (c Change) Seats() (from, to model.Quantity, ok bool) {
 	return from, to, false
 }
 
-func newChange(flow string, pair Pair, side Side) Change {
-	c := Change{Op: OpChange, Side: side, Account: pair.Vendor.Account, Target: pair.Ref.Vendor, Label: pair.Label,
+func newChange(flow string, pair Pair, side Side, op Op) Change {
+	c := Change{Op: op, Side: side, Account: pair.Vendor.Account, Target: pair.Ref.Vendor, Label: pair.Label,
 		Customer: pair.Customer, Pair: pair.Ref}
 	if side == PSA {
 		c.Account, c.Target = pair.PSA.Account, pair.Ref.PSA

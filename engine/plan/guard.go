@@ -48,6 +48,10 @@ func (g Guards) change(c Change) (Held, bool) {
 		return Held{}, false
 	}
 	from, to, seats := c.Seats()
+	if c.Op == OpSchedule && g.Cancel != CancelTermEnd && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }) {
+		return Held{c, CancelHeld, fmt.Sprintf("%s seats would end with the term on %s", from, c.AtEnd.After),
+			"check it, then release it for this plan with trueup approve, or set guards.cancel: term_end in the flow"}, true
+	}
 	lowered, raised := c.seatsLowered(), model.Quantity{}
 	if seats {
 		raised = to.Sub(from)
@@ -58,7 +62,7 @@ func (g Guards) change(c Change) (Held, bool) {
 	}
 	l := g.PerChange
 	switch {
-	case c.Op == OpChange && g.Decrease == DecreaseHold && lowered.Sign() > 0:
+	case (c.Op == OpChange || c.Op == OpSchedule) && g.Decrease == DecreaseHold && lowered.Sign() > 0:
 		return Held{c, DecreaseHeld, fmt.Sprintf("%s seats would become %s", from, to),
 			"check it, then release it for this plan with trueup approve, or set guards.decrease: window in the flow"}, true
 	case l.Increase != nil && raised.Cmp(*l.Increase) > 0:

@@ -55,6 +55,8 @@ const (
 	OpCreate Op = "create"
 	OpChange Op = "change"
 	OpEnd    Op = "end" // stop billing after Last; nothing is deleted
+	// OpSchedule tells the vendor what to do when the term ends; until then nothing changes.
+	OpSchedule Op = "schedule"
 )
 
 // Change is one write. It never contains a function.
@@ -67,9 +69,12 @@ type Change struct {
 	Label    string        `json:"label"`
 	Customer string        `json:"customer"`
 	Fields   []FieldChange `json:"fields,omitempty"`
-	Last     model.Day     `json:"last,omitzero"` // for end: the last billed day
-	Pair     PairRef       `json:"pair"`          // the pair this change settles
-	After    []string      `json:"after,omitempty"`
+	Last     model.Day     `json:"last,omitzero"`    // for end: the last billed day
+	AtEnd    *AtEnd        `json:"at_end,omitempty"` // for schedule: when it takes effect, and what waiting costs
+	// Keeps is what the vendor has scheduled for the end of the term and deletes with this change; the connector schedules it again.
+	Keeps []FieldChange `json:"keeps,omitempty"`
+	Pair  PairRef       `json:"pair"` // the pair this change settles
+	After []string      `json:"after,omitempty"`
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
 	Refs   map[string]string `json:"refs,omitempty"`
 	Reason Reason            `json:"reason"`
@@ -196,7 +201,15 @@ func InOrder(a, b Change) int {
 	return cmp.Or(
 		cmp.Compare(slices.Index(rank, a.Target.Kind), slices.Index(rank, b.Target.Kind)),
 		cmp.Compare(strings.ToLower(a.Customer), strings.ToLower(b.Customer)), cmp.Compare(a.Customer, b.Customer),
-		cmp.Compare(a.Label, b.Label), cmp.Compare(a.ID, b.ID))
+		cmp.Compare(a.Label, b.Label), cmp.Compare(scheduledLast(a), scheduledLast(b)), cmp.Compare(a.ID, b.ID))
+}
+
+// scheduledLast puts what is scheduled after what is done now: a change inside the term would delete it.
+func scheduledLast(c Change) int {
+	if c.Op == OpSchedule {
+		return 1
+	}
+	return 0
 }
 
 // Digest names exactly what would be written: the flow and every change with its values, the run that it undoes, and the changes

@@ -17,6 +17,11 @@ const (
 	KeepID         Reason = "keep_id"
 	IDOverwritten  Reason = "id_overwritten"
 	Undo           Reason = "undo"
+	AtTermEnd      Reason = "at_term_end"
+	Committed      Reason = "committed"
+	EndedByPSA     Reason = "ended_by_psa"
+	ReopenedByPSA  Reason = "reopened_by_psa"
+	KeepsSchedule  Reason = "keeps_schedule"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -24,6 +29,7 @@ const (
 	Incomplete       Reason = "incomplete_read"
 	TermWindow       Reason = "term_window"
 	DecreaseHeld     Reason = "decrease_held"
+	CancelHeld       Reason = "cancel_held"
 	NotEditable      Reason = "not_editable"
 	OverChangeLimit  Reason = "over_change_limit"
 	OverCustomer     Reason = "over_customer_limit"
@@ -55,6 +61,7 @@ const (
 	DeclaredTwice     Reason = "subscription_on_two_lines"
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
+	UndecidedEnd      Reason = "undecided_term_end"
 )
 
 var sentences = map[Reason]string{
@@ -69,12 +76,18 @@ var sentences = map[Reason]string{
 	KeepID:         "keeps the other side's id, so that the link can be rebuilt",
 	IDOverwritten:  "another id was typed over the one kept here; the link stays, so it is put back (trueup links forget ends the link)",
 	Undo:           "puts back what the run had changed",
+	AtTermEnd:      "lowered in the PSA outside the vendor's window: scheduled for the end of the term",
+	Committed:      "committed until the end of the term, so the contract goes on billing it",
+	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
+	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
+	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
 	Incomplete:       "the read was incomplete, and nothing is lowered or ended from an incomplete read",
 	TermWindow:       "the vendor does not take back these seats now",
 	DecreaseHeld:     "the flow holds every decrease",
+	CancelHeld:       "the flow holds every cancellation at the end of a term",
 	NotEditable:      "the other system does not let this field be changed",
 	OverChangeLimit:  "over the limit for one change",
 	OverCustomer:     "over the limit for one customer",
@@ -105,6 +118,7 @@ var sentences = map[Reason]string{
 	DeclaredTwice:     "two contract lines name the same subscription",
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
+	UndecidedEnd:      "a term ends soon and nobody has said what follows",
 }
 
 // keeps reports a change that only writes down the other side's id.

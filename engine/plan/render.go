@@ -248,6 +248,27 @@ func (o *printer) change(c Change) {
 	for _, f := range c.Fields {
 		o.item("    %s: %s -> %s (%s)", f.Field, shown(f.From), shown(f.To), f.Reason.Sentence())
 	}
+	for _, f := range c.Keeps {
+		o.item("    %s stays %s (%s)", f.Field, shown(f.To), f.Reason.Sentence())
+	}
+	if c.AtEnd != nil {
+		o.item("    %s", c.AtEnd.Text())
+	}
+}
+
+// Text says when a scheduled change takes effect and what it costs to wait, rounded to the coin.
+func (a AtEnd) Text() string {
+	text := fmt.Sprintf("%s seats until %s", a.Seats, a.After)
+	if a.Waiting.Sign() > 0 {
+		text += fmt.Sprintf("; waiting costs %s", roundedText(a.Waiting))
+	}
+	switch a.Saves.Sign() {
+	case 1:
+		text += fmt.Sprintf("; %s a month less from %s", roundedText(a.Saves), a.After.Add(1))
+	case -1:
+		text += fmt.Sprintf("; %s a month more from %s", roundedText(a.Saves.Neg()), a.After.Add(1))
+	}
+	return text
 }
 
 func (o *printer) held(h Held) {

@@ -40,11 +40,15 @@ func Reverse(flow, run string, today model.Day, dones []Reversal) Plan {
 	r := reverser{plan: Plan{Flow: flow, Undoes: run}, today: today}
 	for _, done := range slices.Backward(dones) {
 		r.plan.Counts.Pairs++
-		switch done.Done.Op {
-		case OpEnd:
+		switch c := done.Done; {
+		case c.Op == OpEnd:
 			r.end(done)
-		case OpCreate:
+		case c.Op == OpCreate:
 			r.create(done)
+		case c.Op == OpSchedule:
+			r.cannot(c, "it is scheduled for the end of the term on "+c.AtEnd.After.String(), "change the seats at renewal on the line, open the line again, or take it back at the vendor's portal")
+		case slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.Reason == Committed }):
+			r.cannot(c, "these seats are committed until the end of the term", "leave the line as it is; it follows when the term ends")
 		default:
 			r.change(done)
 		}
@@ -98,7 +102,7 @@ func (r *reverser) create(done Reversal) {
 		r.cannot(c, fmt.Sprintf("line %s is not linked with a subscription any more", c.Target.ID), "end it by hand if it still bills")
 		return
 	}
-	end := newChange(r.plan.Flow, done.Pair, PSA)
+	end := newChange(r.plan.Flow, done.Pair, PSA, OpEnd)
 	end.Op, end.Last, end.Reason = OpEnd, r.today, Undo
 	end.ID = ChangeID(r.plan.Flow, string(end.Side), string(end.Op), string(end.Target.Kind), end.Target.Parent, end.Target.ID)
 	now := done.Pair.PSA.Now["quantity"]
@@ -185,7 +189,7 @@ func (r *reverser) field(done Reversal, back *putBack, f FieldChange) {
 	rule := pair.Rules[f.Field]
 	was := fmt.Sprintf("%s went from %s to %s in %s", f.Field, shown(f.From), shown(f.To), wroteEnd.Account)
 	held := func(reason Reason, detail, next string) {
-		c := newChange(r.plan.Flow, pair, side)
+		c := newChange(r.plan.Flow, pair, side, OpChange)
 		c.Reason, c.Fields = Undo, []FieldChange{{Field: f.Field, From: now, To: f.From, Reason: Undo}}
 		c.Effect = effectOf(pair, c)
 		r.hold(c, reason, detail, next)
@@ -230,7 +234,7 @@ func (r *reverser) finish() {
 	for _, back := range r.pairs {
 		var vendorSeats string
 		for _, side := range []Side{Vendor, PSA} {
-			c := newChange(r.plan.Flow, back.Pair, side)
+			c := newChange(r.plan.Flow, back.Pair, side, OpChange)
 			c.Fields, c.Reason = back.psa, Undo
 			if side == Vendor {
 				c.Fields = back.vendor

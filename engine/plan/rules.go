@@ -45,6 +45,7 @@ type Guards struct {
 	PerCustomer GroupLimit
 	PerRun      GroupLimit
 	Decrease    Decrease
+	Cancel      Cancel
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
 }
@@ -67,7 +68,7 @@ type ChangeLimit struct {
 // Vendor cost and customers' bills are each compared with Drop, never added up: a seat that is neither bought nor billed any more is one
 // seat. What goes up elsewhere does not make up for what goes down. New lines count in Bill alone, and only where Guards.Unattended.
 type GroupLimit struct {
-	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 for no limit
+	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 and 100 for no limit
 	Count int          // changes to existing lines; 0 for no limit
 	Cost  *model.Money // vendor cost added a month
 	Drop  *model.Money // vendor cost, or customers' bills, taken away a month
@@ -78,6 +79,14 @@ type GroupLimit struct {
 type Decrease string
 
 const (
-	DecreaseWindow Decrease = "window" // inside the window now, otherwise held
+	DecreaseWindow Decrease = "window" // inside the window now, otherwise scheduled for the end of the term
 	DecreaseHold   Decrease = "hold"   // always held for a person
+)
+
+// Cancel says what happens to a subscription whose line ends in the PSA.
+type Cancel string
+
+const (
+	CancelTermEnd Cancel = "term_end" // the vendor is told to cancel it at the end of its term
+	CancelHold    Cancel = "hold"     // always held for a person
 )

@@ -69,10 +69,12 @@
 //	  per_customer: {share: 50%, count: 20, cost: 1000 GBP, drop: 1000 GBP, bill: 2000 GBP}
 //	  per_run: {share: 10%, count: 200, cost: 5000 GBP, drop: 5000 GBP, bill: 10000 GBP}
 //	  decrease: window             # default; hold
+//	  cancel: hold                 # default; term_end
+//	tell: {renewal: {days: [60, 30, 10]}}   # default: days before the end of a term at which an open decision is told
 //	approve: {people: 2}           # default 1: how many different people must approve a plan that goes over the guards
 //
-// A flow without guards still has three: per_customer.share is 50%, per_run.share is 10% and decrease is window. The other
-// limits apply only when written. A share is the part of the seats that may be lowered or ended at once; 100% takes the
+// A flow without guards still has three: per_customer.share is 50%, per_run.share is 10%, decrease is window and cancel is
+// hold. The other limits apply only when written. A share is the part of the seats that may be lowered or ended at once; 100% takes the
 // brake off. One seat never breaks a share, unless it is the last. increase and decrease are seats, count is changes to
 // existing lines. The amounts are a month: cost is vendor cost added, drop is what customers would be billed or the vendor
 // would charge less (each alone; what goes up elsewhere does not make up for it), bill is what customers would be billed more. New

@@ -233,7 +233,8 @@ lines: {fields: {quantity: {owner: both}}}
 			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
 			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
 		},
-		Guards: plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow},
+		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
+		TermEnds: []int{60, 30, 10},
 	}
 	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)
@@ -269,6 +270,8 @@ guards:
   per_customer: {share: 100%, count: 20, drop: 500 GBP}
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
   decrease: hold
+  cancel: term_end
+tell: {renewal: {days: [90, 14]}}
 approve: {people: 2}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
@@ -295,7 +298,9 @@ approve: {people: 2}
 			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
 			Decrease:    plan.DecreaseHold,
+			Cancel:      plan.CancelTermEnd,
 		},
+		TermEnds:  []int{90, 14},
 		Approvals: 2,
 	}
 	got, ok := c.Flow("main")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
@@ -93,6 +94,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
 	f.Guards = readGuards(m.Get("guards"))
+	f.TermEnds = readTermEnds(m.Get("tell"))
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
@@ -271,8 +273,42 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g
+}
+
+// defaultTermEnds are the days before the end of a term at which an open decision is told.
+var defaultTermEnds = []int{60, 30, 10}
+
+// readTermEnds reads "tell: {renewal: {days: [60, 30, 10]}}".
+func readTermEnds(n *strictyaml.Node) []int {
+	m := n.Map()
+	renewal := m.Get("renewal").Map()
+	list := renewal.Get("days")
+	days := slices.Clone(defaultTermEnds)
+	if list.Present() {
+		days = nil
+		for _, item := range list.List() {
+			text := item.Text()
+			day, err := strconv.Atoi(text)
+			switch {
+			case !item.IsScalar():
+			case err != nil || day < 1 || day > 365:
+				item.Complain("write days before the end of the term, like [60, 30, 10]", "%q is not a whole number from 1 to 365", text)
+			case slices.Contains(days, day):
+				item.Complain("remove one of them", "%d is in the list twice", day)
+			default:
+				days = append(days, day)
+			}
+		}
+		if list.IsList() && len(list.List()) == 0 {
+			list.Complain("name at least one, or remove the line for 60, 30 and 10", "the list is empty: every term would end in silence")
+		}
+	}
+	renewal.Close()
+	m.Close()
+	return days
 }
 
 func readGroupLimit(n *strictyaml.Node, share int) plan.GroupLimit {

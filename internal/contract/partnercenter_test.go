@@ -204,6 +204,12 @@ func TestPartnerCenterTraffic(t *testing.T) {
 					t.Fatalf("change %s: %v", key, err)
 				}
 			}
+			for key, edit := range map[string]connectors.Edit{"cancel": {To: model.Text("cancel")}, "withdraw": {To: model.Text("")}, "renew": {To: model.Text("renew")}} {
+				request := connectors.ChangeRequest{Ref: connectors.Ref{Kind: "subscription", ID: subscription.ID, Parent: last.ID}, Edits: map[string]connectors.Edit{"termEndAction": edit}, Key: "at the end: " + key}
+				if _, err := c.(connectors.Scheduler).Schedule(t.Context(), request); err != nil {
+					t.Fatalf("schedule %s: %v", key, err)
+				}
+			}
 			if _, err := c.(connectors.ChangeFeed).Changes(t.Context(), cursor); err != nil {
 				t.Fatalf("read changes: %v", err)
 			}

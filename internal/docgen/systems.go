@@ -95,6 +95,31 @@ func kind(b *strings.Builder, k connectors.Kind) {
 		rows = append(rows, []string{code(f.Name), string(f.Type), written(f), mark(f.Costs), strings.TrimSpace(doc)})
 	}
 	table(b, []string{"field", "type", "written", "costs money", "meaning"}, rows)
+	if k.Terms != nil {
+		termRules(b, *k.Terms)
+	}
+}
+
+// termRules is what a commitment allows.
+func termRules(b *strings.Builder, t connectors.TermRules) {
+	b.WriteString("What the commitment allows (" + t.Verified + "):\n\n")
+	var terms []string
+	for _, term := range t.Terms {
+		terms = append(terms, term.String())
+	}
+	rows := [][]string{{"terms", strings.Join(terms, ", ")}, {"more seats", t.Increase},
+		{"fewer seats", fmt.Sprintf("Within %d hours after they came, each addition with its own hours; otherwise scheduled for the end of the term.", t.DecreaseHours)},
+		{"cancel", fmt.Sprintf("Within %d hours after purchase or renewal; otherwise scheduled for the end of the term.", t.CancelHours)},
+	}
+	if t.ExtendedPercent > 0 {
+		rows = append(rows, []string{"nobody decided", fmt.Sprintf("With auto-renewal on it renews; with it merely off it may go on month by month, up to %d%% dearer.", t.ExtendedPercent)})
+	}
+	for _, rule := range [][]string{{"number of seats", t.Limits}, {"add-ons", t.AddOns}, {"suspended", t.Suspended}, {"trials", t.Trials}, {"promotions", t.Promotions}} {
+		if rule[1] != "" {
+			rows = append(rows, rule)
+		}
+	}
+	table(b, []string{"what", "rule"}, rows)
 }
 
 // commonLink is the page that all fields refer to; "" when they differ.
@@ -116,6 +141,8 @@ func written(f connectors.Field) string {
 		how = "yes"
 	case f.Create:
 		how = "when created"
+	case f.Scheduled:
+		how = "for the end of the term"
 	}
 	if f.Required {
 		how += ", required"

@@ -23,28 +23,29 @@ type edit struct {
 	wantVendor  int
 	wantPSA     int
 	held        bool
+	next        int // seats scheduled for the end of the term; 0 for nothing
 }
 
 // edits are the nine pairs of up, down and still under the default rule, and both sides changed under the other rules.
 var edits = []edit{
-	{seats, seats, plan.ConflictHold, seats, seats, false},
-	{seats, seats + 2, plan.ConflictHold, seats + 2, seats + 2, false},
-	{seats, seats - 2, plan.ConflictHold, seats - 2, seats - 2, false},
-	{seats + 3, seats, plan.ConflictHold, seats + 3, seats + 3, false},
-	{seats - 3, seats, plan.ConflictHold, seats - 3, seats - 3, false},
-	{seats + 3, seats + 2, plan.ConflictHold, seats + 3, seats + 2, true},
-	{seats + 3, seats - 2, plan.ConflictHold, seats + 3, seats - 2, true},
-	{seats - 3, seats + 2, plan.ConflictHold, seats - 3, seats + 2, true},
-	{seats - 3, seats - 2, plan.ConflictHold, seats - 3, seats - 2, true},
-	{seats + 3, seats + 3, plan.ConflictHold, seats + 3, seats + 3, false},
-	{seats - 3, seats - 3, plan.ConflictHold, seats - 3, seats - 3, false},
-	{seats + 3, seats + 2, plan.ConflictHighest, seats + 3, seats + 3, false},
-	{seats - 3, seats - 2, plan.ConflictHighest, seats - 2, seats - 2, false},
-	{seats + 3, seats - 2, plan.ConflictLowest, seats - 2, seats - 2, false},
-	{seats + 3, seats - 6, plan.ConflictLowest, seats - 6, seats - 6, true}, // nine fewer than are bought: more than the windows take back
-	{seats - 3, seats + 2, plan.ConflictVendor, seats - 3, seats - 3, false},
-	{seats + 3, seats - 2, plan.ConflictPSA, seats - 2, seats - 2, false},
-	{seats - 3, seats + 2, plan.ConflictPSA, seats + 2, seats + 2, false},
+	{seats, seats, plan.ConflictHold, seats, seats, false, 0},
+	{seats, seats + 2, plan.ConflictHold, seats + 2, seats + 2, false, 0},
+	{seats, seats - 2, plan.ConflictHold, seats - 2, seats - 2, false, 0},
+	{seats + 3, seats, plan.ConflictHold, seats + 3, seats + 3, false, 0},
+	{seats - 3, seats, plan.ConflictHold, seats - 3, seats - 3, false, 0},
+	{seats + 3, seats + 2, plan.ConflictHold, seats + 3, seats + 2, true, 0},
+	{seats + 3, seats - 2, plan.ConflictHold, seats + 3, seats - 2, true, 0},
+	{seats - 3, seats + 2, plan.ConflictHold, seats - 3, seats + 2, true, 0},
+	{seats - 3, seats - 2, plan.ConflictHold, seats - 3, seats - 2, true, 0},
+	{seats + 3, seats + 3, plan.ConflictHold, seats + 3, seats + 3, false, 0},
+	{seats - 3, seats - 3, plan.ConflictHold, seats - 3, seats - 3, false, 0},
+	{seats + 3, seats + 2, plan.ConflictHighest, seats + 3, seats + 3, false, 0},
+	{seats - 3, seats - 2, plan.ConflictHighest, seats - 2, seats - 2, false, 0},
+	{seats + 3, seats - 2, plan.ConflictLowest, seats - 2, seats - 2, false, 0},
+	{seats + 3, seats - 6, plan.ConflictLowest, seats - window, seats - window, false, seats - 6}, // nine fewer than are bought: the windows take back seven, the rest waits
+	{seats - 3, seats + 2, plan.ConflictVendor, seats - 3, seats - 3, false, 0},
+	{seats + 3, seats - 2, plan.ConflictPSA, seats - 2, seats - 2, false, 0},
+	{seats - 3, seats + 2, plan.ConflictPSA, seats + 2, seats + 2, false, 0},
 }
 
 func (e edit) String() string {
@@ -122,7 +123,17 @@ func (o *office) carryOver(edits []edit, a accident) {
 			t.Errorf("%s: %d seats are bought, wanted %d", e, got, wantVendor)
 		}
 		if wantVendor != e.vendor {
-			wantOrders[p.id] = 1
+			wantOrders[p.id]++
+		}
+		scheduled := 0
+		if next := o.bought(p).Next; next != nil {
+			scheduled = next.Quantity
+		}
+		if scheduled != e.next {
+			t.Errorf("%s: %d seats are scheduled for the end of the term, wanted %d", e, scheduled, e.next)
+		}
+		if e.next > 0 {
+			wantOrders[p.id]++
 		}
 		if wantPSA != e.psa {
 			wantWrites++

@@ -68,6 +68,7 @@ type plot struct {
 	settings  map[string]string // of the vendor's account, beyond what reaches it
 	account   string            // account type of the vendor
 	fill      func(o *office)   // adds more, or other, customers
+	options   func(vendor *partnercentertest.Options)
 }
 
 // inOffice runs a test in the bubble of an office that trueup has already seen in step.
@@ -87,8 +88,12 @@ func inOffice(t *testing.T, p plot, test func(t *testing.T, o *office)) {
 
 func newOffice(t *testing.T, p plot) *office {
 	t.Helper()
+	options := partnercentertest.Options{PageSize: pages, Country: "GB", Currency: "GBP", AccountType: p.account}
+	if p.options != nil {
+		p.options(&options)
+	}
 	o := &office{t: t, vault: newVault(),
-		vendor: partnercentertest.New(partnercentertest.Options{PageSize: pages, Country: "GB", Currency: "GBP", AccountType: p.account}),
+		vendor: partnercentertest.New(options),
 		psa:    connectwisetest.New(connectwisetest.Options{PageSize: pages}),
 	}
 	for _, g := range goods {

@@ -73,6 +73,12 @@ func (b *bought) lifetime(w *world, daysAgo int) {
 	b.Batches = []partnercentertest.Batch{{Quantity: b.Quantity, Until: b.CancelUntil}}
 }
 
+// undecided reports that the term ends within 60 days and nobody has said what follows; a monthly term that renews is meant to.
+func (b *bought) undecided(w *world) bool {
+	left := w.today.Until(model.DayOf(b.TermStart).AddMonths(termMonths(b.good)).Add(-1))
+	return b.Status == "active" && !b.Trial && b.ProductType == "OnlineServicesNCE" && b.Next == nil && left <= 60 && (b.good.term != "P1M" || !b.AutoRenew)
+}
+
 // addition is a line for a good on one of the customer's agreements.
 func (s *site) addition(g *good, seats int) connectwisetest.Addition {
 	price := g.price
@@ -181,6 +187,9 @@ func (s *site) note(b *bought, expect Expect, line int, change ...func(*Subscrip
 	}
 	if t.Reason != "" {
 		s.expected(t.Reason)
+	}
+	if (expect == ExpectLinked || expect == ExpectAdopt) && b.undecided(s.world) {
+		s.expected(plan.UndecidedEnd)
 	}
 	s.bought = append(s.bought, b.Subscription)
 	s.subs = append(s.subs, len(s.truth.Subscriptions))

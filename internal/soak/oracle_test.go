@@ -44,6 +44,7 @@ type oracle struct {
 	figures
 	vendorWorld, psaWorld *memory.World
 	open                  map[string]typed           // by subscription
+	typedInPSA            map[string]int             // by subscription: how often people typed seats on its line
 	ever                  map[string]map[string]bool // by subscription: all numbers of seats that people typed
 	paid                  map[string]model.Value     // by line: the price that a person typed
 	deleted, vanished     map[string]bool            // subscriptions
@@ -55,7 +56,7 @@ type oracle struct {
 }
 
 func newOracle(vendor, psa *memory.World) *oracle {
-	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
+	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, typedInPSA: map[string]int{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
 		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string][]time.Time{}}
 }
 
@@ -88,6 +89,7 @@ func (o *oracle) types(sub string, onPSA bool, seats string) {
 	o.edits++
 	t := o.open[sub]
 	if onPSA {
+		o.typedInPSA[sub]++
 		t.psa = seats
 	} else {
 		t.vendor = seats
@@ -113,6 +115,16 @@ func (o *oracle) sides(id string) (vendor, psa string, ok bool) {
 	return vendor, psa, vendor != "" && psa != ""
 }
 
+// atRenewal are the seats that are scheduled for the end of a subscription's term; "" for none.
+func (o *oracle) atRenewal(id string) string {
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		if sub.ID == id {
+			return sub.Fields["scheduledNextTermInstructions.quantity"].String()
+		}
+	}
+	return ""
+}
+
 // settled closes what was typed when both sides are equal, and says what was lost.
 func (o *oracle) settled(id string) error {
 	vendor, psa, ok := o.sides(id)
@@ -122,6 +134,8 @@ func (o *oracle) settled(id string) error {
 	t := o.open[id]
 	delete(o.open, id)
 	switch {
+	case t.psa != "" && t.psa == o.atRenewal(id) && (t.vendor == "" || t.vendor == vendor):
+		return nil // the vendor takes them back at the end of the term only, and was told so; what was typed there counts until then
 	case t.vendor != "" && t.psa != "":
 		return fmt.Errorf("subscription %s: people typed %s at the vendor and %s in the PSA, and both became %s without being asked", id, t.vendor, t.psa, vendor)
 	case t.vendor != "" && t.vendor != vendor || t.psa != "" && t.psa != vendor:
@@ -261,7 +275,7 @@ func (o *oracle) once(store *state.Store) error {
 		return err
 	}
 	slices.Reverse(entries) // oldest first
-	done := map[string]state.Entry{}
+	done, scheduled, putBack := map[string]state.Entry{}, map[string]model.Value{}, map[string]int{}
 	for _, entry := range entries {
 		if entry.State != state.JournalIntended {
 			continue
@@ -280,9 +294,24 @@ func (o *oracle) once(store *state.Store) error {
 			return err
 		}
 		does := []string{c.ID}
-		if c.Op == plan.OpChange {
+		switch c.Op {
+		case plan.OpSchedule:
 			does = nil
 			for _, f := range c.Fields {
+				if scheduled[c.ID+f.Field] == f.To {
+					return fmt.Errorf("%s was scheduled twice in a row: %s %s", f.To, c.Label, f.Field)
+				}
+				scheduled[c.ID+f.Field] = f.To
+			}
+		case plan.OpChange:
+			does = nil
+			for _, f := range c.Fields {
+				if f.Reason == plan.Committed { // the committed number is put back after each lower one that a person typed
+					if putBack[c.Pair.Vendor.ID]++; putBack[c.Pair.Vendor.ID] > o.typedInPSA[c.Pair.Vendor.ID] {
+						return fmt.Errorf("%s was put back %d times after %d edits in the PSA", c.Label, putBack[c.Pair.Vendor.ID], o.typedInPSA[c.Pair.Vendor.ID])
+					}
+					continue
+				}
 				what := fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To)
 				if f.Field == "unit_cost" && o.typedBetween(c.Target.ID, done[what].At, entry.At) {
 					delete(done, what) // a person typed over the first

@@ -58,6 +58,8 @@ type Options struct {
 	TokenLife    time.Duration // of an access token; one hour when 0
 	Country      string        // market of the price sheet; US when empty
 	Currency     string        // of added prices that name none; USD when empty
+	// ExtendedTerms lets a subscription that neither renews nor is cancelled go on month by month, paid for.
+	ExtendedTerms bool
 }
 
 // Server is the fake. Its methods may be called while it serves.

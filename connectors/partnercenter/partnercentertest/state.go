@@ -65,6 +65,8 @@ type Subscription struct {
 	BillingCycle string    `json:"billing_cycle"` // monthly when empty
 	Batches      []Batch   `json:"batches"`       // nil: the whole quantity, bought at Created
 	Next         *NextTerm `json:"next"`
+	Actions      []Action  `json:"actions"`  // scheduled actions
+	Extended     bool      `json:"extended"` // goes on month by month, because nobody renewed or cancelled it
 	PromotionID  string    `json:"promotion_id"`
 	PartnerID    string    `json:"partner_id"` // the reseller's MPN id
 	OrderID      string    `json:"order_id"`
@@ -89,6 +91,12 @@ type NextTerm struct {
 	PromotionID    string `json:"promotion_id"`
 	CustomTermEnd  string `json:"custom_term_end"`
 	Quantity       int    `json:"quantity"`
+}
+
+// Action is a scheduled action.
+type Action struct {
+	Schedule string `json:"scheduleType"` // TermEnd
+	Type     string `json:"actionType"`   // Cancel, RenewToNewTerm, RenewToExtendedServiceTerm
 }
 
 // Price is one row of the price sheet. Amounts are texts, as in the file.
@@ -288,7 +296,7 @@ func (s *Server) EditQuantity(id string, seats int) error {
 	if f := sub.setQuantity(seats, s.now()); f != nil {
 		return fmt.Errorf("edit quantity of subscription %s: %s [code %s]", id, f.description, f.code)
 	}
-	sub.Next = nil
+	sub.Next, sub.Actions = nil, nil
 	sub.Updates++
 	s.record(sub.Customer, portal(), "subscription", "update_subscription", "succeeded", &before, &sub.Subscription)
 	return nil
@@ -354,6 +362,7 @@ func (s *Subscription) copy() Subscription {
 	c := *s
 	c.Batches = slices.Clone(s.Batches)
 	c.Reasons = slices.Clone(s.Reasons)
+	c.Actions = slices.Clone(s.Actions)
 	if s.Next != nil {
 		next := *s.Next
 		c.Next = &next
@@ -365,18 +374,23 @@ func (s *Subscription) copy() Subscription {
 func (s *Server) settle() {
 	now := s.now()
 	for _, sub := range s.subscriptions {
-		for sub.step(now) {
+		for sub.step(now, s.opt.ExtendedTerms) {
 		}
 	}
 }
 
 // step does the next thing that was due and reports whether there was one. A renewal completes at midnight UTC after
 // the last day of the term; the service's queue of up to a day is the misbehaviour pending_operation.
-func (s *Subscription) step(now time.Time) bool {
+func (s *Subscription) step(now time.Time, extends bool) bool {
 	ends := s.TermEnd.AddDate(0, 0, 1)
 	switch {
+	case s.Status == "active" && !now.Before(ends) && s.cancels():
+		s.become("expired", ends)
 	case s.Status == "active" && !now.Before(ends) && s.AutoRenew:
 		s.renew(ends)
+	case s.Status == "active" && !now.Before(ends) && extends:
+		s.Extended, s.Term, s.BillingCycle, s.Actions = true, "P1M", "monthly", nil
+		s.TermStart, s.TermEnd = ends, termEnd(ends, "P1M")
 	case s.Status == "active" && !now.Before(ends):
 		s.become("expired", ends)
 	case s.Status == "suspended" && !now.Before(ends):
@@ -391,13 +405,18 @@ func (s *Subscription) step(now time.Time) bool {
 	return true
 }
 
+// cancels reports an explicit instruction to cancel at the end of the term.
+func (s *Subscription) cancels() bool {
+	return slices.ContainsFunc(s.Actions, func(a Action) bool { return a.Schedule == "TermEnd" && a.Type == "Cancel" })
+}
+
 func (s *Subscription) renew(at time.Time) {
 	if s.Next != nil {
 		s.OfferID = strings.Join([]string{s.Next.ProductID, s.Next.SkuID, s.Next.AvailabilityID}, ":")
 		s.Quantity, s.Term, s.BillingCycle, s.PromotionID = s.Next.Quantity, s.Next.Term, s.Next.BillingCycle, s.Next.PromotionID
 		s.Next = nil
 	}
-	s.Trial = false
+	s.Trial, s.Actions = false, nil
 	s.TermStart, s.TermEnd = at, termEnd(at, s.Term)
 	s.CancelUntil = at.Add(window)
 	s.Batches = []Batch{{s.Quantity, at.Add(window)}}
@@ -406,7 +425,7 @@ func (s *Subscription) renew(at time.Time) {
 func (s *Subscription) become(status string, at time.Time) {
 	s.Status, s.StatusAt = status, at
 	if status != "active" {
-		s.AutoRenew, s.Next = false, nil
+		s.AutoRenew, s.Next, s.Actions = false, nil, nil
 	}
 }
 

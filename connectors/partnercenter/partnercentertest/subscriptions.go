@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,13 @@ func (s *Server) resource(sub Subscription) map[string]any {
 	if sub.Next != nil {
 		r["scheduledNextTermInstructions"] = sub.Next.wire()
 	}
+	actions := slices.Clone(sub.Actions)
+	if s.opt.ExtendedTerms && sub.Status == "active" && !sub.AutoRenew && !sub.cancels() {
+		actions = append(actions, Action{"TermEnd", "RenewToExtendedServiceTerm"})
+	}
+	if len(actions) > 0 {
+		r["scheduledActions"] = actions
+	}
 	return r
 }
 
@@ -136,6 +144,7 @@ type patchBody struct {
 	PartnerID    *string       `json:"partnerId"`
 	BillingCycle *string       `json:"billingCycle"`
 	Next         *instructions `json:"scheduledNextTermInstructions"`
+	Actions      []Action      `json:"scheduledActions"`
 }
 
 type instructions struct {
@@ -234,7 +243,30 @@ func (s *Subscription) patch(body patchBody, now time.Time) *fault {
 		midTerm = true
 	}
 	s.AutoRenew = renew
-	return s.schedule(body.Next, renew && !midTerm)
+	if f := s.act(body.Actions, s.Status == "active" && !midTerm); f != nil {
+		return f
+	}
+	return s.schedule(body.Next, renew && !midTerm && !s.cancels())
+}
+
+// act replaces the scheduled actions. What the service told of an extended term by itself comes back in the body and means nothing.
+func (s *Subscription) act(actions []Action, allowed bool) *fault {
+	s.Actions = nil
+	if !allowed {
+		return nil
+	}
+	for _, a := range actions {
+		switch {
+		case a.Schedule == "TermEnd" && (a.Type == "Cancel" || a.Type == "RenewToNewTerm"):
+			s.Actions = append(s.Actions, a)
+		case a.Schedule != "TermEnd" || a.Type != "RenewToExtendedServiceTerm":
+			return &fault{http.StatusBadRequest, "800002", "Invalid request input: scheduledActions"}
+		}
+	}
+	if len(s.Actions) > 1 {
+		return &fault{http.StatusBadRequest, "800002", "Invalid request input: scheduledActions"}
+	}
+	return nil
 }
 
 // schedule replaces what happens at the renewal.
@@ -246,6 +278,9 @@ func (s *Subscription) schedule(next *instructions, allowed bool) *fault {
 	seats, err := strconv.Atoi(next.Quantity.String())
 	if err != nil || next.Product.ProductID == "" || next.Product.SkuID == "" || next.Product.AvailabilityID == "" {
 		return &fault{http.StatusBadRequest, "800002", "Invalid request input: scheduledNextTermInstructions"}
+	}
+	if seats < s.MinSeats || s.MaxSeats > 0 && seats > s.MaxSeats {
+		return &fault{http.StatusBadRequest, "2002", "Subscription quantity is not within minimum and maximum allowed quantity"}
 	}
 	s.Next = &NextTerm{
 		ProductID: next.Product.ProductID, SkuID: next.Product.SkuID, AvailabilityID: next.Product.AvailabilityID,
