@@ -73,8 +73,12 @@ func (s *Store) Daemons(ctx context.Context) (map[string]string, error) {
 // both, so that nobody takes over within LeaseTime of it.
 func (s *Store) permit(ctx context.Context, t tx, run string, now time.Time) error {
 	if l := s.fence.Load(); l != nil {
+		lasts := stamp(now) // on a server others take over what a lease that ended belonged to; that of a file is lost when another has it
+		if !s.dialect.shared {
+			lasts = ""
+		}
 		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE tenant = @tenant AND name = ? AND token = ? AND expires_at > ?`,
-			stamp(now), stamp(now.Add(LeaseTime)), l.name, l.token, stamp(now))
+			stamp(now), stamp(now.Add(LeaseTime)), l.name, l.token, lasts)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -47,13 +48,16 @@ type Daemon struct {
 	Tick    time.Duration // how often the loop turns at least; 0 means 10 seconds, less than 20 is good
 	Intact  func() error  // asked at each turn and before runs begin; an error stops the daemon
 
+	// OpenQueue opens another queue than that of internal/jobs; for tests in which months pass, as that one looks around every second.
+	OpenQueue func(ctx context.Context, store *state.Store, o jobs.Options) (Queue, error)
+
 	Ready    func()                                  // called once the lease is held and the schedules run
 	Turned   func()                                  // called after each turn of the loop; the watchdog is fed here
 	Planned  func(flow string, result engine.Result) // called after each run of a flow, before Finished
 	Finished func(run state.Run, err error)          // called after each run
 	Replaced func(flows, discoveries int, err error) // called after each of Changes
 
-	queue   *jobs.Queue
+	queue   Queue
 	several bool        // daemons may work on the database
 	stale   atomic.Bool // a run ended since the health was looked at
 
@@ -63,6 +67,15 @@ type Daemon struct {
 	health Health
 	turned time.Time
 	told   []state.Finding // as they were last put into the inbox
+}
+
+// Queue hands out jobs; *jobs.Queue is one, and says what each method promises.
+type Queue interface {
+	Start(ctx context.Context) error
+	Stopped() <-chan struct{}
+	Add(ctx context.Context, list ...jobs.Job) error
+	Do(ctx context.Context, kind jobs.Kind, keys []string, body func(i, try int) any) ([]json.RawMessage, error)
+	Tidy(ctx context.Context) error
 }
 
 // Work is what a daemon runs.
@@ -106,7 +119,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if d.queue, err = jobs.Open(ctx, store, jobs.Options{ID: lock.Token(), Poll: d.Poll,
+	open := d.OpenQueue
+	if open == nil {
+		open = func(ctx context.Context, store *state.Store, o jobs.Options) (Queue, error) {
+			return jobs.Open(ctx, store, o)
+		}
+	}
+	if d.queue, err = open(ctx, store, jobs.Options{ID: lock.Token(), Poll: d.Poll,
 		Handlers: map[jobs.Kind]jobs.Handler{jobs.Run: d.doRun, jobs.Part: d.doPart, jobs.Alert: d.doAlert}}); err != nil {
 		return err
 	}

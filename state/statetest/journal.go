@@ -251,6 +251,7 @@ func lockFences(t *testing.T, b *bench) {
 	b.clock.Advance(state.LeaseTime)
 	equal(t, "daemons after a silence", len(must[map[string]string](t)(b.Daemons(ctx))), 0)
 	ok(t, b.Heard(ctx, run.ID))
+	must[*state.Lock](t)(b.open(state.WithClock(b.clock.Now)).Join(ctx, "beta"))
 	refused(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID}), state.ErrLockLost)
 	ok(t, lock.Release(ctx))
 	ok(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID})) // no daemon any more: a command
