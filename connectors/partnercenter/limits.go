@@ -7,7 +7,7 @@ import "github.com/trueup-sync/trueup/connectors"
 var rejects = []connectors.Reject{
 	{What: "A change with less than the whole subscription in its body switches auto-renewal off and deletes what is scheduled for the renewal; the whole body is always sent.",
 		Verified: "unverified (vendor documentation, update a subscription by id)"},
-	{What: "A change of quantity inside the term deletes what is scheduled for the renewal; it is put back in a second request. A trueup that is killed between the two cannot put it back.",
+	{What: "A change of quantity inside the term deletes what is scheduled for the renewal; it is put back in a second request. When trueup is killed between the two, the next run schedules it again from what the contract line says.",
 		Verified: "unverified (vendor documentation, create scheduled changes)"},
 	{What: "Cancelling at the end of the term is sent as scheduledActions with TermEnd and Cancel, and renewing as scheduledNextTermInstructions with the availability of today; whether the service takes an availability that has lapsed by then is not known.",
 		Verified: "unverified (member names from third-party clients, 2026)"},
