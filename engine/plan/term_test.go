@@ -235,3 +235,13 @@ func TestGuardsOfScheduledChanges(t *testing.T) {
 		})
 	}
 }
+
+// What is done now comes before what is scheduled for the same subscription, whatever their ids: the change would delete the schedule.
+func TestScheduledChangesComeLast(t *testing.T) {
+	t.Parallel()
+	p := Plan{Changes: []Change{{ID: "a", Op: OpSchedule, Label: "Seats"}, {ID: "b", Op: OpChange, Label: "Seats"}}}
+	p.Sort()
+	if p.Changes[0].Op != OpChange {
+		t.Errorf("the schedule comes first: %+v", p.Changes)
+	}
+}

@@ -84,7 +84,7 @@ func TestLoweredOnDayEight(t *testing.T) {
 			t.Errorf("why does not tell of the schedule: %v, %+v", err, why)
 		}
 
-		o.pass(o.bought(p).TermEnd.AddDate(0, 0, 1).Sub(time.Now()) + 12*time.Hour) // the term ends
+		o.pass(time.Until(o.bought(p).TermEnd.AddDate(0, 0, 1)) + 12*time.Hour) // the term ends
 		o.sync(engine.Options{})
 		after(9, 0, 9, "")
 	})
