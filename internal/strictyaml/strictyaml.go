@@ -51,7 +51,8 @@ func Parse(file string, source []byte, problems *diag.List) *Node {
 	if decoder.Decode(&second) == nil {
 		problems.Add(diag.Pos{File: file, Line: second.Line, Column: 1}, "put it into a file of its own", "a second YAML document in one file is not read")
 	}
-	if len(doc.Content) == 0 {
+	// A line of dashes alone makes a document that holds nothing, which the parser sees after the end of the file.
+	if len(doc.Content) == 0 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" && doc.Content[0].Value == "" {
 		problems.Add(diag.Pos{File: file}, "see the examples in configs", "the file is empty")
 		return nil
 	}
