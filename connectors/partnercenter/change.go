@@ -41,6 +41,9 @@ type change struct {
 // travel in one request.
 func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
 	ch := change{c, req.Ref, req.Edits, req.Key, "change"}
+	if req.Ref.Kind == kindCustomer {
+		return ch.customer(ctx)
+	}
 	if req.Ref.Kind != kindSubscription {
 		return connectors.Record{}, unknownKind("change", req.Ref.Kind)
 	}
@@ -69,12 +72,16 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {
-	return &connectors.Error{Class: class, Op: ch.op, Record: subscriptionName(ch.ref) + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
+	name := subscriptionName(ch.ref)
+	if ch.ref.Kind == kindCustomer {
+		name = "customer " + ch.ref.ID
+	}
+	return &connectors.Error{Class: class, Op: ch.op, Record: name + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
 }
 
 // validate refuses what could never be sent.
 func (ch change) validate() error {
-	kind, _ := descriptor.Kind(kindSubscription)
+	kind, _ := descriptor.Kind(ch.ref.Kind)
 	if ch.key == "" {
 		return ch.fail(connectors.ClassInvalid, "", "it has no key to be recognised by when it is repeated", "this is a fault of trueup; please report it")
 	}
