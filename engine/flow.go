@@ -34,7 +34,21 @@ type Flow struct {
 	Lines     LineRules
 	Guards    plan.Guards
 	Approvals int // different people who must approve a plan that goes over the guards; 0 means one
+	Tell      TellRules
 }
+
+// TellRules say where people are told besides the inbox.
+type TellRules struct {
+	Lines TellLines
+}
+
+// TellLines says whether a line tells its PSA user what became of an edit of its seats.
+type TellLines string
+
+const (
+	TellNote    TellLines = "note"    // in the field that the mapping names as note of a line, where the PSA has it; also when not said
+	TellNothing TellLines = "nothing" // nothing is written for people
+)
 
 // CustomerRules pair customers. Match holds words of MatchNames; a name alone only proposes.
 type CustomerRules struct {
@@ -64,4 +78,5 @@ type LineRules struct {
 	First      plan.First
 	MissingPSA Missing // a subscription without a line
 	Fields     map[string]plan.FieldRule
+	Refused    plan.Refusal // an edit of seats that the vendor does not take; "" is hold
 }

@@ -85,6 +85,9 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 		if err := json.Unmarshal(last.Body, &c); err != nil {
 			return fmt.Errorf("read entry %d of the journal: %w", last.Seq, err)
 		}
+		if c.Reason == plan.Told {
+			continue // what people were told stays told
+		}
 		if c.Op == plan.OpCreate {
 			c.Target.ID, c.Target.Parent = last.Ref.ID, last.Ref.Parent
 			c.Pair.PSA.ID, c.Pair.PSA.Parent = last.Ref.ID, last.Ref.Parent

@@ -16,6 +16,8 @@ const (
 	EndedAtVendor  Reason = "ended_at_vendor"
 	KeepID         Reason = "keep_id"
 	Undo           Reason = "undo"
+	RefusedPutBack Reason = "refused_put_back"
+	Told           Reason = "told"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -38,6 +40,7 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	Refused          Reason = "refused"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -67,6 +70,8 @@ var sentences = map[Reason]string{
 	EndedAtVendor:  "ended at the vendor",
 	KeepID:         "keeps the other side's id, so that the link can be rebuilt",
 	Undo:           "puts back what the run had changed",
+	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
+	Told:           "tells the PSA user what became of an edit",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -88,6 +93,7 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	Refused:          "the vendor refused it",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

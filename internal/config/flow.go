@@ -96,6 +96,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
+	f.Tell = readTell(m.Get("tell"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -212,6 +213,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 		count.Text() // complains about the shape, if there is one
 	}
 	rules.MissingPSA = readMissingPSA(m)
+	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
 	table, _ := model.TableOf(model.KindLine)
 	rules.Fields = readFields(fields, table, engine.LineFields)
@@ -256,6 +258,13 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 		putBack.Complain("remove it, or name one owner", "a field that both sides own has no foreign edits to put back")
 	}
 	return rule
+}
+
+func readTell(n *strictyaml.Node) engine.TellRules {
+	m := n.Map()
+	rules := engine.TellRules{Lines: oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)}
+	m.Close()
+	return rules
 }
 
 func readGuards(n *strictyaml.Node) plan.Guards {
