@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -184,7 +185,7 @@ func (e *Engine) failedNote(f apply.Failure) (note, bool) {
 	return note{noteRequested, what + "; it could not be done yet, and is tried again", e.today()}, true
 }
 
-// refusedFor is how long an edit that a vendor refused is not sent again. Then it is tried once more: what was in the way may be gone.
+// refusedFor is how long what a system refused is not sent again. Then it is tried once more: what was in the way may be gone.
 const refusedFor = 24 * time.Hour
 
 // refusedText is what a vendor said about an edit that it refused, and the next step.
@@ -196,29 +197,37 @@ func refusedText(said apply.Said) (detail, next string) {
 	return strings.TrimSuffix(said.Message, "."), next + "; it is tried again after a day"
 }
 
-// refusedBefore looks in the journal whether the vendor refused the same edit less than a day ago, and what it said.
+// refusal is the last write of a link to an account, if it was refused as it stands less than a day ago; was is what had been asked.
+func (e *Engine) refusal(ctx context.Context, link, account string) (was plan.Change, said apply.Said, refused bool, err error) {
+	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: link, Account: account, Limit: 1})
+	if err != nil || len(entries) == 0 || entries[0].State != state.JournalFailed || entries[0].Class != connectors.ClassInvalid ||
+		e.Now().Sub(entries[0].At) >= refusedFor {
+		return was, said, false, err
+	}
+	last := entries[0]
+	said.Message = last.Note
+	err = json.Unmarshal(last.Body, &was)
+	if err == nil && last.Reply != "" {
+		err = json.Unmarshal([]byte(last.Reply), &said)
+	}
+	if err != nil {
+		return was, said, false, fmt.Errorf("read entry %d of the journal: %w", last.Seq, err)
+	}
+	return was, said, true, nil
+}
+
+// refusedBefore looks in the journal whether the vendor refused the same edit, and what it said.
 func (e *Engine) refusedBefore(ctx context.Context, flow string, c plan.Change) (detail, next string, refused bool, err error) {
 	from, to, edited := c.Edited()
 	if !edited {
 		return "", "", false, nil
 	}
-	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: apply.LinkID(flow, c.Pair), Account: c.Account, Limit: 1})
-	if err != nil || len(entries) == 0 || entries[0].State != state.JournalFailed || entries[0].Class != connectors.ClassInvalid ||
-		e.Now().Sub(entries[0].At) >= refusedFor {
+	was, said, refused, err := e.refusal(ctx, apply.LinkID(flow, c.Pair), c.Account)
+	if err != nil || !refused {
 		return "", "", false, err
-	}
-	var was plan.Change
-	if err := json.Unmarshal(entries[0].Body, &was); err != nil {
-		return "", "", false, fmt.Errorf("read entry %d of the journal: %w", entries[0].Seq, err)
 	}
 	if before, after, _ := was.Edited(); before.Cmp(from) != 0 || after.Cmp(to) != 0 {
 		return "", "", false, nil
-	}
-	said := apply.Said{Message: entries[0].Note}
-	if entries[0].Reply != "" {
-		if err := json.Unmarshal([]byte(entries[0].Reply), &said); err != nil {
-			return "", "", false, fmt.Errorf("read the reply of entry %d of the journal: %w", entries[0].Seq, err)
-		}
 	}
 	detail, next = refusedText(said)
 	return detail, next, true, nil
@@ -275,6 +284,14 @@ func (e *Engine) tellLines(ctx context.Context, run *activeRun, w *world, result
 		if text == t.now {
 			continue
 		}
+		was, said, refused, err := e.refusal(ctx, link, w.psa.Name)
+		switch {
+		case err != nil:
+			return err
+		case refused && was.Reason == plan.Told && was.Fields[0].To.String() == text:
+			result.Told.Failures = append(result.Told.Failures, apply.Failure{Change: was, Class: connectors.ClassInvalid, Err: errors.New(said.Message)})
+			continue // it would be refused again
+		}
 		c := plan.Change{ID: plan.ChangeID("note", link), Op: plan.OpChange, Side: plan.PSA, Account: w.psa.Name, Target: t.ref.PSA, Label: t.label,
 			Customer: t.owner, Pair: t.ref, Reason: plan.Told,
 			Fields: []plan.FieldChange{{Field: apply.NoteField, From: model.Text(t.now), To: model.Text(text), Reason: plan.Told}}}
@@ -283,9 +300,10 @@ func (e *Engine) tellLines(ctx context.Context, run *activeRun, w *world, result
 	slices.SortFunc(changes, func(a, b plan.Change) int {
 		return strings.Compare(a.Customer+"\x00"+a.ID, b.Customer+"\x00"+b.ID)
 	})
-	var err error
-	result.Told, err = e.applier(run, w.flow, result.Digest).Apply(ctx, changes)
-	run.count("told", result.Told.Done)
+	outcome, err := e.applier(run, w.flow, result.Digest).Apply(ctx, changes)
+	outcome.Failures = append(outcome.Failures, result.Told.Failures...)
+	result.Told = outcome
+	run.count("told", outcome.Done)
 	return err
 }
 

@@ -251,6 +251,55 @@ func TestLostReplyToANoteIsLookedFor(t *testing.T) {
 	}
 }
 
+// TestNoteThatThePSARefusesIsNotSentInEveryRun: the field may be too short, or of a type that holds no text.
+func TestNoteThatThePSARefusesIsNotSentInEveryRun(t *testing.T) {
+	t.Parallel()
+	o, _, line := telling(t)
+	o.engine.Accounts["psa"].Connector = &short{connectionOf: o.engine.Accounts["psa"].Connector.(connectionOf)}
+	refusing := o.engine.Accounts["psa"].Connector.(*short)
+	o.edit(o.psa, line, "quantity", model.Int(11))
+	for range 4 {
+		o.sync()
+		if !strings.Contains(o.inbox(), "not told on the line") {
+			t.Errorf("inbox %q", o.inbox())
+		}
+	}
+	if refusing.asked != 1 {
+		t.Errorf("the PSA was asked %d times within a day, want once", refusing.asked)
+	}
+	o.now = o.now.Add(25 * time.Hour)
+	o.sync()
+	if refusing.asked != 2 {
+		t.Errorf("the PSA was asked %d times in a day and more, want twice", refusing.asked)
+	}
+}
+
+// connectionOf is what the engine uses of the PSA in memory.
+type connectionOf interface {
+	connectors.Connector
+	connectors.Lister
+	connectors.Reader
+	connectors.Creator
+	connectors.Changer
+	connectors.Ender
+	connectors.ChangeFeed
+	connectors.Canonicalizer
+}
+
+// short is a PSA whose field for notes is too short.
+type short struct {
+	connectionOf
+	asked int
+}
+
+func (s *short) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
+	if _, note := req.Edits[status]; !note {
+		return s.connectionOf.Change(ctx, req)
+	}
+	s.asked++
+	return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: "change addition", Field: status, Message: "the value is too long"}
+}
+
 // inbox is the titles of what is open.
 func (o *office) inbox() string {
 	o.t.Helper()

@@ -223,7 +223,7 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	}
 	for _, f := range result.Told.Failures {
 		findings = append(findings, state.Finding{Key: "told-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
-			Title: "not told on the line: " + f.Change.Label, Detail: f.Err.Error(), Next: "it is tried again in the next run; the edit itself is not affected"})
+			Title: "not told on the line: " + f.Change.Label, Detail: f.Err.Error(), Next: "the edit itself is not affected; the note is tried again, one that was refused after a day"})
 	}
 	run.count("changes", len(p.Changes))
 	run.count("held", len(p.Held))
