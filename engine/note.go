@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -282,6 +283,11 @@ func (e *Engine) tellLines(ctx context.Context, run *activeRun, w *world, result
 		}
 		text = w.psa.Canonical(model.KindLine, apply.NoteField, model.Text(text)).String()
 		if text == t.now {
+			if t.due {
+				if err := e.rememberTold(ctx, run, link, text); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		was, said, refused, err := e.refusal(ctx, link, w.psa.Name)
@@ -305,6 +311,18 @@ func (e *Engine) tellLines(ctx context.Context, run *activeRun, w *world, result
 	result.Told = outcome
 	run.count("told", outcome.Done)
 	return err
+}
+
+// rememberTold notes that a line was seen to tell what was due: a process told it and died before it could say so.
+func (e *Engine) rememberTold(ctx context.Context, run *activeRun, link, text string) error {
+	memory, err := e.Store.Snapshots(ctx, []string{link})
+	if err != nil {
+		return err
+	}
+	fields := model.Fields{}
+	maps.Copy(fields, memory[link].PSA.Fields)
+	fields[apply.NoteField] = model.Text(text)
+	return e.Store.PutSnapshots(ctx, []state.Snapshot{{Link: link, Side: state.SidePSA, Fields: fields, Run: run.ID}})
 }
 
 // news is the text that a line should tell now; ok is false when there is nothing new.

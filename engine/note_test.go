@@ -235,6 +235,21 @@ func TestNoteSurvivesADeathAndIsNotRepeated(t *testing.T) {
 	}
 }
 
+func TestWhatAPersonWritesStaysAlsoAfterADeath(t *testing.T) {
+	t.Parallel()
+	o, _, line := telling(t)
+	o.edit(o.psa, line, "quantity", model.Int(17))
+	o.engine.Journal = mute{o.engine.Store, state.JournalIntended}
+	if _, err := o.run(engine.Options{Apply: true}); !errors.Is(err, errKilled) {
+		t.Fatalf("got %v, want to be killed", err)
+	}
+	o.engine.Journal = nil
+	o.edit(o.psa, line, status, model.Text("Done, 14 March 2031: 14 to 17 seats at Vendor in memory")) // as the dead process had written it
+	o.settled()
+	o.edit(o.psa, line, status, model.Text("thanks. Ada"))
+	o.tells(line, "thanks. Ada")
+}
+
 func TestLostReplyToANoteIsLookedFor(t *testing.T) {
 	t.Parallel()
 	o, _, line := telling(t)
