@@ -22,9 +22,9 @@ func (o *office) told(p pair) string {
 }
 
 // inTellingOffice runs a test in an office whose PSA has the field for notes.
-func inTellingOffice(t *testing.T, test func(t *testing.T, o *office)) {
+func inTellingOffice(t *testing.T, flow string, test func(t *testing.T, o *office)) {
 	t.Helper()
-	inOffice(t, plot{customers: 1}, func(t *testing.T, o *office) {
+	inOffice(t, plot{customers: 1, flow: flow}, func(t *testing.T, o *office) {
 		o.psa.AddCustomField("addition", noteField, "TextArea")
 		if _, err := o.run(t.Context(), engine.Options{Apply: true, Sweep: true}); err != nil {
 			t.Fatal(err)
@@ -38,7 +38,7 @@ func inTellingOffice(t *testing.T, test func(t *testing.T, o *office)) {
 // change stamp is no edit.
 func TestThePSAUserSeesWhatBecameOfAnEdit(t *testing.T) {
 	t.Parallel()
-	inTellingOffice(t, func(t *testing.T, o *office) {
+	inTellingOffice(t, "", func(t *testing.T, o *office) {
 		raised, lowered := o.pairs[0], o.pairs[1]
 		o.bill(raised, seats+2)
 		o.bill(lowered, 1)
@@ -68,13 +68,33 @@ func TestThePSAUserSeesWhatBecameOfAnEdit(t *testing.T) {
 	})
 }
 
+// A flow that puts back what the vendor does not take.
+func TestALineIsPutBackAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	flow := strings.Replace(rules, "  first: vendor\n", "  first: vendor\n  refused: put_back\n", 1)
+	inTellingOffice(t, flow, func(t *testing.T, o *office) {
+		o.bill(o.pairs[0], 1)
+		o.sync(engine.Options{})
+		if quantity, _, _ := o.billed(o.pairs[0]); quantity != seats || len(o.toVendor.take()) != 0 {
+			t.Errorf("the line has %d seats, want %d, and the vendor was asked for nothing", quantity, seats)
+		}
+		got := o.told(o.pairs[0])
+		if want := "Put back, 1 January 2000: 10 to 1 seats was not taken: "; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, ". The line has 10 again") {
+			t.Errorf("the line tells %q, want %q", got, want)
+		}
+		for range 2 {
+			o.settled()
+		}
+	})
+}
+
 // Killed when the seats were sent, between them and the note, or when the note was sent: the seats are ordered once, and the note is there.
 func TestNoteAfterADeath(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]int{"the seats were sent": 1, "the note was sent": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inTellingOffice(t, func(t *testing.T, o *office) {
+			inTellingOffice(t, "", func(t *testing.T, o *office) {
 				after := o.killAt(at)
 				o.bill(o.pairs[0], seats+2)
 				o.sync(engine.Options{})
@@ -87,7 +107,7 @@ func TestNoteAfterADeath(t *testing.T) {
 	}
 	t.Run("between the seats and the note", func(t *testing.T) {
 		t.Parallel()
-		inTellingOffice(t, func(t *testing.T, o *office) {
+		inTellingOffice(t, "", func(t *testing.T, o *office) {
 			o.Journal = dying{o.Store}
 			o.bill(o.pairs[0], seats+2)
 			o.pass(5 * time.Minute)
