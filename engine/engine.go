@@ -197,7 +197,7 @@ func (e *Engine) applier(run *activeRun, flow Flow, digest string) *apply.Applie
 	if e.Journal != nil {
 		journal = e.Journal
 	}
-	return &apply.Applier{Store: journal, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers()}
+	return &apply.Applier{Store: journal, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers(), Now: e.Now}
 }
 
 // workers is how many calls are made at once, at most; the connectors keep their own, lower, limits.

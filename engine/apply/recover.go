@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -27,10 +28,14 @@ const (
 // identity names the fields that recognise a record we created.
 var identity = map[model.Kind][]string{
 	model.KindCustomer: {"tenant_ids"},
+	model.KindContact:  {"customer", "first_name", "last_name"},
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
 }
+
+// newAtVendor recognises a customer that we made at the vendor.
+var newAtVendor = []string{"tenant_domain"}
 
 // Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be
 // looked at stays open, and nothing is planned for that record meanwhile.
@@ -81,6 +86,9 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 		return err
 	}
 	rec, seen, note := account.look(ctx, entry, c, known)
+	if seen == notThere && c.Op == plan.OpCreate && a.early(account, entry) {
+		seen, note = notSeen, note+"; it may take a while to show, so it is looked for again"
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -95,6 +103,16 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	}
 	entry.State, entry.Class = state.JournalUnknown, connectors.ClassUnknown
 	return a.Store.Append(ctx, entry)
+}
+
+// early reports that a listing may not show yet what an intent made.
+func (a *Applier) early(account *Account, entry state.Entry) bool {
+	kind, _ := account.Descriptor().Kind(entry.Ref.Kind)
+	now := time.Now
+	if a.Now != nil {
+		now = a.Now
+	}
+	return kind.Late > 0 && now().Sub(entry.At) < time.Duration(kind.Late)*time.Minute
 }
 
 // knownBeside counts the records that are known to stand where a creation would stand.
@@ -160,11 +178,15 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 		request.Parents = []string{entry.Ref.Parent}
 	}
 	wanted := valuesOf(c)
+	fields := identity[c.Target.Kind]
+	if c.Side == plan.Vendor {
+		fields = newAtVendor
+	}
 	var found []connectors.Record
 	received := 0
 	listing, err := lister.List(ctx, request, func(rec connectors.Record) error {
 		received++
-		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(c.Target.Kind, read.Fields, wanted) {
+		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(fields, read.Fields, wanted) {
 			found = append(found, rec)
 		}
 		return nil
@@ -182,10 +204,9 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 	return connectors.Record{}, notThere, "looked: it was not created"
 }
 
-func sameThing(kind model.Kind, read, wanted model.Fields) bool {
-	fields := identity[kind]
+func sameThing(fields []string, read, wanted model.Fields) bool {
 	for _, field := range fields {
-		if wanted[field].Blank() || !strings.EqualFold(read[field].String(), wanted[field].String()) {
+		if wanted[field].Blank() && field != "last_name" || !strings.EqualFold(read[field].String(), wanted[field].String()) {
 			return false
 		}
 	}
