@@ -26,13 +26,12 @@ const (
 	addressField = billingProfile + "defaultAddress."
 )
 
-var domainRule = regexp.MustCompile(`^[a-z0-9]{1,27}\.onmicrosoft\.com$`)
+// registrationField is taken only from companies of some countries; from others it is refused with code 600002, so it is not sent.
+const registrationField = "companyProfile.organizationRegistrationNumber"
 
-// PasswordKey is the name under which an account's vault keeps the first administrator's password of a customer that the account made.
-// https://learn.microsoft.com/partner-center/developer/create-a-customer
-func PasswordKey(account, customer string) string {
-	return account + ".first_password." + strings.ToLower(customer)
-}
+var registrationCountries = []string{"AE", "AM", "AZ", "BR", "BY", "HU", "IN", "IQ", "KG", "KZ", "MD", "MM", "PL", "RU", "SA", "SS", "TH", "TJ", "TR", "UA", "UZ", "VE", "VN", "ZA"}
+
+var domainRule = regexp.MustCompile(`^[a-z0-9]{1,27}\.onmicrosoft\.com$`)
 
 // creation is one call of Create or CheckCreate.
 type creation struct {
@@ -102,7 +101,7 @@ func (n creation) validate() error {
 	}
 	switch country := n.Fields[addressField+"country"].String(); {
 	case !domainRule.MatchString(n.domain()):
-		return n.fail(connectors.ClassInvalid, domainField, fmt.Sprintf("%q is not a tenant's domain", n.domain()), "write it like harbourdental.onmicrosoft.com: letters and digits, 27 at most")
+		return n.fail(connectors.ClassInvalid, domainField, fmt.Sprintf("%q is not a tenant's domain", n.domain()), "write it like harbourdental or harbourdental.onmicrosoft.com: letters and digits, 27 at most")
 	case len(country) != 2:
 		return n.fail(connectors.ClassInvalid, addressField+"country", fmt.Sprintf("%q is not a country code of two letters", country), "give one like GB")
 	case n.account.Settings["account_type"] == indirectProvider && n.reseller == "":
@@ -111,7 +110,14 @@ func (n creation) validate() error {
 	return nil
 }
 
-func (n creation) domain() string { return strings.ToLower(n.Fields[domainField].String()) }
+// domain is the whole one; a request may name its first part alone.
+func (n creation) domain() string {
+	domain := strings.ToLower(n.Fields[domainField].String())
+	if !strings.Contains(domain, ".") {
+		domain += tenantDomain
+	}
+	return domain
+}
 
 // ours finds the customer of the same domain among the account's own. One with another name is somebody else.
 func (n creation) ours(ctx context.Context) (rec connectors.Record, ours bool, err error) {
@@ -223,7 +229,7 @@ func (c *Connector) checkAddress(ctx context.Context, op, record string, address
 func (n creation) send(ctx context.Context) (connectors.Record, error) {
 	body := map[string]any{"companyProfile": map[string]any{}, "billingProfile": map[string]any{"defaultAddress": map[string]any{}}}
 	for name, v := range n.Fields {
-		if v.Blank() {
+		if v.Blank() || name == registrationField && !slices.Contains(registrationCountries, strings.ToUpper(n.Fields[addressField+"country"].String())) {
 			continue
 		}
 		within := body
@@ -233,6 +239,7 @@ func (n creation) send(ctx context.Context) (connectors.Record, error) {
 		}
 		within[path[len(path)-1]] = v.String()
 	}
+	body["companyProfile"].(map[string]any)["domain"] = n.domain()
 	profile := body["billingProfile"].(map[string]any)
 	if profile["language"] == nil {
 		profile["language"] = n.language()
@@ -270,7 +277,7 @@ func (n creation) send(ctx context.Context) (connectors.Record, error) {
 		return connectors.Record{}, unknown(nil)
 	}
 	if password := answer.Credentials.Password; password != "" {
-		key := PasswordKey(n.account.Name, answer.ID)
+		key := connectors.PasswordKey(n.account.Name, answer.ID)
 		if err := n.account.Vault.Put(ctx, key, connectors.NewSecret(answer.Credentials.UserName+" "+password)); err != nil {
 			n.account.Log.Error("the first administrator's password could not be kept; reset it in Partner Center",
 				zap.String("account", n.account.Name), zap.String("customer", answer.ID), zap.Error(err))

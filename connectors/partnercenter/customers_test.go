@@ -44,7 +44,7 @@ func TestNewCustomerAndItsPassword(t *testing.T) {
 		}
 	}
 	password := w.fake.Passwords()[0]
-	kept, ok, _ := v.Get(t.Context(), PasswordKey("microsoft", rec.ID))
+	kept, ok, _ := v.Get(t.Context(), connectors.PasswordKey("microsoft", rec.ID))
 	if !ok || kept.Reveal() != "admin@keadental.onmicrosoft.com "+password {
 		t.Errorf("the vault keeps the password: %t", ok)
 	}
@@ -82,6 +82,21 @@ func TestCustomerThatListsDoNotShowYet(t *testing.T) {
 	}
 	if n := len(w.fake.Dump().Customers); n != 1 {
 		t.Errorf("%d customers, want 1", n)
+	}
+}
+
+// A tax number is sent only where the service takes it.
+func TestRegistrationNumberByCountry(t *testing.T) {
+	t.Parallel()
+	for country, want := range map[string]string{"NZ": "", "HU": "12345"} {
+		w := start(t, setup{empty: true})
+		rec, err := w.Create(t.Context(), keaDental(addressField+"country", country, registrationField, "12345", addressField+"phoneNumber", "5550101"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.Fields[registrationField].String(); got != want {
+			t.Errorf("%s: number %q, want %q", country, got, want)
+		}
 	}
 }
 

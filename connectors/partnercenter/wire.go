@@ -94,7 +94,7 @@ func computed(name string, t model.Type, doc string, compute func(o object) mode
 var customerMembers = []member{
 	computed("id", model.TypeText, "The customer's tenant id, lower case.", func(o object) model.Value { return lower(o, "id") }),
 	text("companyProfile.companyName", "Company name."),
-	atCreate(text("companyProfile.domain", "The customer's onmicrosoft domain. A new customer gets it with its tenant, and keeps it for ever."), true),
+	atCreate(text("companyProfile.domain", "The customer's onmicrosoft domain. A new customer gets it with its tenant, and keeps it for ever; its first part is enough to ask for it."), true),
 	computed("companyProfile.tenantId", model.TypeText, "Tenant id, the same as id.", func(o object) model.Value { return lower(o, "companyProfile.tenantId") }),
 	text("relationshipToPartner", "reseller, advisor, syndication, microsoft_support or none."),
 	computed("domains", model.TypeList, "companyProfile.domain as a list, lower case. Custom domains are in customDomains.", domains),
@@ -121,7 +121,7 @@ var customerMembers = []member{
 	atCreate(billing("defaultAddress.country", "Country of the billing address, ISO 3166-1 alpha-2; it cannot be changed later.", false), true),
 	billing("defaultAddress.phoneNumber", "Telephone number of the billing address.", true),
 	text("associatedPartnerId", "Tenant id of the customer's indirect reseller; the setting reseller decides it for a new customer. Only when one customer is read."),
-	atCreate(text("companyProfile.organizationRegistrationNumber", "Company registration number, required in some countries. Only when one customer is read, in countries that have it."), false),
+	atCreate(text("companyProfile.organizationRegistrationNumber", "Company registration number. Sent with a new customer in those countries that want one (unverified list), and left out elsewhere. Only when one customer is read."), false),
 }
 
 // billing is a member of the billing profile. Where the profile was delivered, a member that it lacks is empty.
