@@ -46,6 +46,10 @@ const (
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
 
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
+
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
 	UnmatchedCustomer Reason = "unmatched_customer"
@@ -103,6 +107,10 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
