@@ -180,6 +180,7 @@ func counted(c Change) bool {
 type trip struct {
 	limit, detail string
 	holds         func(Change) bool
+	shorter       bool // it would not be broken if less of what was done before counted
 }
 
 // trips finds the first limit that a group of steps breaks; nil when there is none.
@@ -204,19 +205,19 @@ func (l GroupLimit) trips(steps []step, extent model.Quantity, unattended bool) 
 		if lowered.Cmp(extent) > 0 {
 			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
 		}
-		return &trip{"share", detail, counted}
+		return &trip{limit: "share", detail: detail, holds: counted}
 	}
 	if l.Count > 0 && count > l.Count {
-		return &trip{"count", fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), counted}
+		return &trip{limit: "count", detail: fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), holds: counted}
 	}
 	if m, broken := exceeds(existing.cost, l.Cost); broken {
-		return &trip{"cost", "it would cost " + figures(m, "more", *l.Cost), counted}
+		return &trip{limit: "cost", detail: "it would cost " + figures(m, "more", *l.Cost), holds: counted}
 	}
 	if m, what, broken := existing.dropped(l.Drop); broken {
-		return &trip{"drop", what + " " + figures(m, "less", *l.Drop), counted}
+		return &trip{limit: "drop", detail: what + " " + figures(m, "less", *l.Drop), holds: counted}
 	}
 	if m, broken := exceeds(billed.bill, l.Bill); broken {
-		return &trip{"bill", "customers would be billed " + figures(m, "more", *l.Bill), bills}
+		return &trip{limit: "bill", detail: "customers would be billed " + figures(m, "more", *l.Bill), holds: bills}
 	}
 	return nil
 }
@@ -239,8 +240,12 @@ func (p *Plan) brake(t *trip, in func(Change) bool, reason Reason, group, limits
 	if t == nil {
 		return false
 	}
+	mend := "raise " + limits + "." + t.limit
+	if t.shorter {
+		mend += " or shorten guards.together"
+	}
 	p.holdWhere(func(c Change) (Held, bool) {
-		return Held{c, reason, group + ": " + t.detail, "check the changes, then release them for this plan with trueup approve, or raise " + limits + "." + t.limit + " in the flow"},
+		return Held{c, reason, group + ": " + t.detail, "check the changes, then release them for this plan with trueup approve, or " + mend + " in the flow"},
 			in(c) && t.holds(c)
 	})
 	return true

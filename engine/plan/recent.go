@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/trueup-sync/trueup/model"
@@ -113,14 +115,8 @@ func (l GroupLimit) tripsTogether(changes []Change, done []step, since time.Time
 	if t == nil {
 		return nil
 	}
-	already := map[string]string{
-		"share": fmt.Sprintf("%s seats", seatsTaken(done)),
-		"count": fmt.Sprintf("%d changes", len(done)),
-	}[t.limit]
-	if already == "" {
-		already = "a part of it"
-	}
-	t.detail += fmt.Sprintf("; that counts everything since %s, and %s of it is done", moment(since), already)
+	t.detail += fmt.Sprintf("; counted since %s, done already: %s", moment(since), already(t.limit, done))
+	t.shorter = true
 	adds := map[string]func(Change) bool{
 		"share": func(c Change) bool { return c.seatsLowered().Sign() > 0 },
 		"count": counted,
@@ -133,6 +129,29 @@ func (l GroupLimit) tripsTogether(changes []Change, done []step, since time.Time
 	return t
 }
 
+// already is what was done before, as the figure of a limit.
+func already(limit string, done []step) string {
+	money := newSums()
+	count := 0
+	for _, s := range done {
+		if s.counted {
+			count++
+		}
+		money.add(s.effect)
+	}
+	var amounts []string
+	for _, m := range sortedMoney(map[string]map[string]model.Money{"cost": money.cost, "drop": money.lessBill, "bill": money.bill}[limit]) {
+		amounts = append(amounts, m.Display())
+	}
+	switch limit {
+	case "share":
+		return fmt.Sprintf("%s seats", seatsTaken(done))
+	case "count":
+		return fmt.Sprintf("%d changes", count)
+	}
+	return cmp.Or(strings.Join(amounts, ", "), "a part of it")
+}
+
 // changeTogether is the limits on one change, counting what was done to the same thing before.
 func (g Guards) changeTogether(c Change, done []step, since time.Time) (Held, bool) {
 	now := stepOf(c)
@@ -143,8 +162,8 @@ func (g Guards) changeTogether(c Change, done []step, since time.Time) (Held, bo
 		from, to, _ := c.Seats()
 		all := asOne([]step{before, now})
 		over := func(limit, format string, args ...any) (Held, bool) {
-			return Held{c, OverChangeTogether, fmt.Sprintf(format, args...) + "; that counts everything since " + moment(since),
-				"check it, then release it for this plan with trueup approve, or raise guards.per_change." + limit + " in the flow"}, true
+			return Held{c, OverChangeTogether, fmt.Sprintf(format, args...) + "; counted since " + moment(since),
+				"check it, then release it for this plan with trueup approve, or raise guards.per_change." + limit + " or shorten guards.together in the flow"}, true
 		}
 		l, was := g.PerChange, from.Add(before.fewer)
 		if len(all) == 1 { // one currency

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -269,6 +270,7 @@ guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
   per_customer: {share: 100%, count: 20, drop: 500 GBP}
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
+  together: 36h
   decrease: hold
   cancel: term_end
 tell: {renewal: {days: [90, 14]}}
@@ -297,6 +299,7 @@ approve: {people: 2}
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
 			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
+			Together:    36 * time.Hour,
 			Decrease:    plan.DecreaseHold,
 			Cancel:      plan.CancelTermEnd,
 		},
