@@ -52,7 +52,7 @@ func TestSmallStepsAreSeenAsOne(t *testing.T) {
 func TestPuttingRightIsNoFurtherStep(t *testing.T) {
 	t.Parallel()
 	o, sub, line := linked(t)
-	o.flow.Guards = plan.Guards{PerCustomer: plan.GroupLimit{Share: 30, Count: 1, Bill: amountOf(t, "50 GBP")}, Together: 24 * time.Hour}
+	o.flow.Guards = plan.Guards{PerCustomer: plan.GroupLimit{Share: 30, Count: 1, Drop: amountOf(t, "50 GBP")}, Together: 24 * time.Hour}
 	o.edit(o.vendor, sub, "quantity", model.Int(12))
 	o.sync()
 	o.edit(o.vendor, sub, "quantity", model.Int(14))

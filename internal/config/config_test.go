@@ -234,7 +234,7 @@ lines: {fields: {quantity: {owner: both}}}
 			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
 			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
 		},
-		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
+		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Together: 24 * time.Hour, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
 		TermEnds: []int{60, 30, 10},
 	}
 	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
