@@ -49,6 +49,10 @@ const (
 	ComesBack        Reason = "comes_back"
 	Refused          Reason = "refused"
 
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
+
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
 	UnmatchedCustomer Reason = "unmatched_customer"
@@ -109,6 +113,10 @@ var sentences = map[Reason]string{
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
 	Refused:          "the vendor refused it",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

@@ -79,6 +79,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: all entries or none", journalAtomic},
 		{"journal: settled in one piece", journalSettle},
 		{"journal: open intents", journalOpen},
+		{"journal: what a flow wrote lately", journalWritten},
 		{"journal: history by link, record, run and intent", journalFilter},
 		{"journal: the chain holds and its head moves", journalVerify},
 		{"journal: written by many at once", journalRace},
