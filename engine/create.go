@@ -189,7 +189,12 @@ func (c *creations) contractsOf(g *group, template ContractTerm) (found []model.
 // inTheWay says why a line cannot be made for want of one certain product and one certain contract; "" when it can.
 func (c *creations) inTheWay(g *group, key string, template ContractTerm) (reason plan.Reason, detail, next string) {
 	rules, contracts, products := c.flow.Contracts, c.contractsOf(g, template), c.psaProducts[key]
+	const notSeen, later = "creating its %s was interrupted and its outcome has not been seen", "it is looked for before the next run"
 	switch {
+	case len(products) == 0 && c.inFlight[c.productChange(key)]:
+		return plan.InFlight, fmt.Sprintf(notSeen, "product"), later
+	case len(contracts) == 0 && c.inFlight[c.contractChange(g, template)]:
+		return plan.InFlight, fmt.Sprintf(notSeen, "contract"), later
 	case len(products) > 1:
 		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", products[0].ID, products[1].ID, key), "make one of them inactive"
 	case len(products) == 0 && (c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate)):
@@ -210,7 +215,7 @@ func (c *creations) product(key string, product model.Record, set func(string, m
 	}
 	id, planned := c.products[key]
 	if !planned {
-		id = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
+		id = c.productChange(key)
 		c.products[key] = id
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindProduct},
 			Label: product.Text("name") + ", " + strings.TrimSpace(product.Text("term")+" "+product.Text("billing_cycle")), Reason: plan.NewAtVendor}
@@ -233,11 +238,7 @@ func (c *creations) contract(g *group, template ContractTerm, set func(string, m
 		change.Target.Parent = found[0].ID
 		return
 	}
-	parts := []string{c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created}
-	if len(c.flow.Contracts.Terms) > 0 {
-		parts = append(parts, template.Type, template.Name)
-	}
-	id := plan.ChangeID(parts...)
+	id := c.contractChange(g, template)
 	if !c.planned[id] {
 		c.planned[id] = true
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindContract},
@@ -259,6 +260,19 @@ func (c *creations) contract(g *group, template ContractTerm, set func(string, m
 	}
 	change.Refs["contract"] = id
 	change.After = append(change.After, id)
+}
+
+// productChange and contractChange name the changes that make what a line needs.
+func (c *creations) productChange(key string) string {
+	return plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
+}
+
+func (c *creations) contractChange(g *group, template ContractTerm) string {
+	parts := []string{c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created}
+	if len(c.flow.Contracts.Terms) > 0 {
+		parts = append(parts, template.Type, template.Name)
+	}
+	return plan.ChangeID(parts...)
 }
 
 func ids(records []model.Record) string {

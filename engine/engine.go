@@ -103,9 +103,13 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
+		recent, err := e.recent(ctx, world, proposed)
+		if err != nil {
+			return err
+		}
 		guards := flow.Guards
 		guards.Unattended = flow.Mode == ModeWrite
-		result.Plan = plan.Guard(proposed, guards, world.extent)
+		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err
@@ -198,7 +202,7 @@ func (e *Engine) applier(run *activeRun, flow Flow, digest string) *apply.Applie
 	if e.Journal != nil {
 		journal = e.Journal
 	}
-	return &apply.Applier{Store: journal, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers(), Now: e.Now}
+	return &apply.Applier{Store: journal, Accounts: e.Accounts, Log: e.Log, Flow: flow.Name, Run: run.ID, Digest: digest, Workers: e.workers()}
 }
 
 // workers is how many calls are made at once, at most; the connectors keep their own, lower, limits.

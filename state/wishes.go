@@ -27,12 +27,13 @@ func (s *Store) PutWish(ctx context.Context, w Wish) (Wish, error) {
 	if w.Flow == "" || w.Company == "" || w.Person == "" {
 		return w, fmt.Errorf("keep a wish for company %q: it needs a flow, a company and a person", w.Company)
 	}
-	w.At = s.clock()
-	return w, s.update(ctx, "keep a wish for company "+w.Company, func(t tx) error {
+	err := s.update(ctx, "keep a wish for company "+w.Company, func(t tx) error {
+		w.At = t.now
 		return t.insert(ctx, `wishes`, wishColumns,
 			`ON CONFLICT (tenant, flow, company) DO UPDATE SET domain = excluded.domain, person = excluded.person, asked_at = excluded.asked_at`,
 			1, func(int) []any { return w.row() })
 	})
+	return w, err
 }
 
 // DropWish takes a wish back; ErrNotFound when there is none.

@@ -40,6 +40,8 @@ type Store interface {
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
 	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
 	Permit(ctx context.Context, run string) error
+	Journal(ctx context.Context, filter state.JournalFilter) ([]state.Entry, error)
+	Now(ctx context.Context) (time.Time, error) // by the clock that the journal is stamped with
 }
 
 // Applier writes the changes of one run.
@@ -51,7 +53,6 @@ type Applier struct {
 	Run      string
 	Digest   string
 	Workers  int
-	Now      func() time.Time  // nil for time.Now
 	Progress func(done int)    // changes dealt with so far; may be nil
 	Made     map[string]string // what the run created before, here or elsewhere: native ids by change
 	// Note is what people are to be told of a change that is done, not known for nothing. It is remembered in the same transaction as the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,11 +87,13 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 		return err
 	}
 	rec, seen, note := account.look(ctx, entry, c, known)
-	if seen == notThere && c.Op == plan.OpCreate && a.early(account, entry) {
-		seen, note = notSeen, note+"; it may take a while to show, so it is looked for again"
-	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if seen == notThere && c.Op == plan.OpCreate {
+		if seen, note, err = a.stillComing(ctx, account, entry, note); err != nil {
+			return err
+		}
 	}
 	a.Log.Info("looked at an interrupted write", zap.String("run", a.Run), zap.String("intent", entry.Intent), zap.String("account", account.Name), zap.String("found", note))
 	entry.Note = note
@@ -105,14 +108,32 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	return a.Store.Append(ctx, entry)
 }
 
-// early reports that a listing may not show yet what an intent made.
-func (a *Applier) early(account *Account, entry state.Entry) bool {
-	kind, _ := account.Descriptor().Kind(entry.Ref.Kind)
-	now := time.Now
-	if a.Now != nil {
-		now = a.Now
+// onItsWay is how long a system may still be making what it was asked for, when whoever asked died or the reply was lost: requests wait in networks and
+// queues, and a list may show a record later than it is there. No system we know says how long; it is longer than a request is waited for, and what is
+// made twice is billed twice, while a minute more costs nothing.
+const onItsWay = callTimeout
+
+// stillComing leaves open for a while a creation that is not there: it may have been sent a moment ago.
+func (a *Applier) stillComing(ctx context.Context, account *Account, entry state.Entry, note string) (finding, string, error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return notSeen, note, err
 	}
-	return kind.Late > 0 && now().Sub(entry.At) < time.Duration(kind.Late)*time.Minute
+	history, err := a.Store.Journal(ctx, state.JournalFilter{Intent: entry.Intent})
+	if err != nil {
+		return notSeen, note, err
+	}
+	i := slices.IndexFunc(history, func(e state.Entry) bool { return e.State == state.JournalIntended }) // newest first
+	if i < 0 {
+		return notThere, note, nil
+	}
+	kind, _ := account.Descriptor().Kind(entry.Ref.Kind)
+	wait := max(onItsWay, time.Duration(kind.Late)*time.Minute)
+	if age := now.Sub(history[i].At); age < wait {
+		return notSeen, fmt.Sprintf("looked: it is not there yet, %s after it was to be sent; it may still come, and is looked for again after %s",
+			age.Round(time.Second), wait), nil
+	}
+	return notThere, note, nil
 }
 
 // knownBeside counts the records that are known to stand where a creation would stand.

@@ -53,6 +53,10 @@ const (
 	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
 
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
+
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
 	UnmatchedCustomer Reason = "unmatched_customer"
@@ -120,6 +124,10 @@ var sentences = map[Reason]string{
 	NotCreatable:     "the vendor would not take it as it is",
 	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
