@@ -88,6 +88,44 @@ func TestCompanyBecomesACustomerWhenApproved(t *testing.T) {
 	o.settled()
 }
 
+// Undoing takes no tenant back, and says so. What follows an owner would come back, so that is settled on the owner's side.
+func TestUndoOfCustomers(t *testing.T) {
+	t.Parallel()
+	undo := func(o *office, run string) engine.Result {
+		o.t.Helper()
+		result, err := o.run(engine.Options{Undo: run, Apply: true})
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		return result
+	}
+	t.Run("a new tenant", func(t *testing.T) {
+		t.Parallel()
+		o, company := prospect(t)
+		o.sync()
+		o.approve(o.sync().Plan)
+		done := o.sync()
+		kept := o.text(o.psa, company, "custom.Vendor Tenant Ids")
+		result := undo(o, done.Run.ID)
+		if got := reasons(result.Plan); got != "[found not_undone]" || o.tenants() != 2 || o.text(o.psa, company, "custom.Vendor Tenant Ids") != kept {
+			t.Errorf("got %s, %d customers, and the company keeps %q", got, o.tenants(), o.text(o.psa, company, "custom.Vendor Tenant Ids"))
+		}
+		o.settled()
+	})
+	t.Run("a new name of the contact", func(t *testing.T) {
+		t.Parallel()
+		o, tenant, _, contact := owned(t, plan.OwnerPSA)
+		o.settled()
+		o.edit(o.psa, contact, "lastName", model.Text("Moss"))
+		done := o.sync()
+		result := undo(o, done.Run.ID)
+		if got := reasons(result.Plan) + " " + o.text(o.vendor, tenant, "billingProfile.lastName"); got != "[held comes_back] Moss" {
+			t.Errorf("got %s:\n%s", got, text(result.Plan))
+		}
+		o.settled()
+	})
+}
+
 func TestWishOfAPerson(t *testing.T) {
 	t.Parallel()
 	o, company := prospect(t)
