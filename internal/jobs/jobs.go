@@ -280,6 +280,9 @@ func (q *Queue) Do(ctx context.Context, kind Kind, keys []string, body func(i, t
 		case <-tick.C:
 		}
 		lost, err := q.collect(ctx, waiting, answers)
+		if err != nil && ctx.Err() != nil {
+			return answers, context.Cause(ctx)
+		}
 		if err != nil {
 			return answers, err
 		}
