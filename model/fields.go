@@ -116,6 +116,7 @@ var Tables = []Table{
 		{Name: "sku", Type: TypeText, Doc: "The vendor's SKU; leading zeros stay."},
 		{Name: "name", Type: TypeText, Doc: "Product name, or the nickname the MSP gave it."},
 		{Name: "quantity", Type: TypeQuantity, Doc: "Seats purchased."},
+		{Name: "assigned", Type: TypeQuantity, Doc: "Seats given to users. Several subscriptions of one product share its figure: those that end last are filled first. Not delivered where it is not known."},
 		{Name: "term", Type: TypeText, Allowed: Durations, Doc: "Commitment: P1M, P1Y or P3Y; empty without a commitment."},
 		{Name: "billing_cycle", Type: TypeText, Allowed: BillingCycles, Doc: "How often the vendor charges."},
 		{Name: "status", Type: TypeText, Allowed: statuses, Doc: "active and suspended are charged; ended is not; unknown is a word trueup does not know yet."},
