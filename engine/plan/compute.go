@@ -13,6 +13,8 @@ type Input struct {
 	Flow  string
 	First First
 	Pairs []Pair
+	// Groups are subscriptions and lines that do not stand one to one.
+	Groups []Group
 }
 
 // Pair is one thing, seen from both sides, with the rules of its fields.
@@ -181,6 +183,10 @@ func Compute(in Input) Plan {
 	for _, pair := range in.Pairs {
 		p.Counts.Pairs++
 		computePair(&p, in, pair)
+	}
+	for _, group := range in.Groups {
+		p.Counts.Pairs++
+		computeGroup(&p, in, group)
 	}
 	return p
 }

@@ -22,6 +22,8 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	CountChanged   Reason = "count_changed"
+	NewPart        Reason = "new_part"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -45,6 +47,11 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	OutOfCount       Reason = "out_of_count"
+	OutOfRatio       Reason = "out_of_ratio"
+	NoRest           Reason = "no_rest"
+	LastSeat         Reason = "last_seat"
+	NotCounted       Reason = "not_counted"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -62,6 +69,8 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	BadRule           Reason = "bad_seat_rule"
+	Regrouped         Reason = "regrouped"
 )
 
 var sentences = map[Reason]string{
@@ -81,6 +90,8 @@ var sentences = map[Reason]string{
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	CountChanged:   "the line counts its seats in another way than when it was last written",
+	NewPart:        "a new part takes its seats from the line that bills the rest",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -103,6 +114,11 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	OutOfCount:       "the way this line counts never comes to this number",
+	OutOfRatio:       "the parts of a bundle are not in its ratio",
+	NoRest:           "the parts of a subscription do not add up, and no line takes the difference",
+	LastSeat:         "a subscription has at least one seat until it is cancelled",
+	NotCounted:       "a number that this line counts is not known",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
@@ -119,6 +135,8 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	BadRule:           "the seat rule of a line cannot be followed",
+	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }
 
 // keeps reports a change that only writes down the other side's id.
