@@ -406,6 +406,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 	}
 	links := []state.Link{link}
 	ids := []string{link.ID}
+	c.Members = slices.Clone(c.Members)
 	for i := range c.Members {
 		if c.Op == plan.OpCreate {
 			c.Members[i].Pair.PSA = pair.PSA

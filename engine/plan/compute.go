@@ -37,6 +37,7 @@ type Pair struct {
 	Reducible model.Value
 	Term      Term
 	LineEnd   model.Day // last billed day of the line; zero while it is open
+	Reform    bool      // the kept link had another shape
 }
 
 // End is one side of a pair.
@@ -298,7 +299,7 @@ func settledOf(pair Pair) Memory {
 
 // needsMemory reports whether what was found in step is news: a new link, a first meeting, or both sides moved together.
 func needsMemory(pair Pair, settled Memory) bool {
-	if pair.Ref.Link == "" {
+	if pair.Ref.Link == "" || pair.Reform {
 		return true
 	}
 	for field, v := range settled.Vendor {

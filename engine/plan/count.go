@@ -205,6 +205,9 @@ func (c Count) TwoWay() bool { return !c.Names(countAssigned) && !c.Names(countA
 // Plain reports that the line bills what is purchased and nothing else.
 func (c Count) Plain() bool { return c.String() == countPurchased }
 
+// Equal reports that two counts are the same text.
+func (c Count) Equal(other Count) bool { return c.String() == other.String() }
+
 // Seats are the numbers that a count speaks of.
 type Seats struct{ Purchased, Assigned, Agreed model.Value }
 

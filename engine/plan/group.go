@@ -41,7 +41,7 @@ func computeGroup(p *Plan, in Input, g Group) {
 		p.Counts.InStep++
 	}
 	for i, part := range g.Parts {
-		if part.Reform || needsMemory(part.Pair, memories[i]) || part.PSA.Memory[fieldCounts] != memories[i].PSA[fieldCounts] || part.PSA.Memory[fieldAgreed] != memories[i].PSA[fieldAgreed] {
+		if needsMemory(part.Pair, memories[i]) || part.PSA.Memory[fieldCounts] != memories[i].PSA[fieldCounts] || part.PSA.Memory[fieldAgreed] != memories[i].PSA[fieldAgreed] {
 			p.Remember = append(p.Remember, memories[i])
 		}
 	}
@@ -447,4 +447,22 @@ func (d *decider) toOne(target model.Quantity, reason Reason) {
 	if waits {
 		d.writeParts(lines, Committed, scheduled)
 	}
+}
+
+// NewLine is what a new line bills for the subscriptions of a sum or a count, and what is remembered of each when it is made; missing is the
+// word whose number is not known.
+func (g Group) NewLine() (line model.Quantity, members []Member, shares, missing string) {
+	d := decider{Group: g}
+	for _, part := range g.Parts {
+		q, ok := part.Vendor.Now["quantity"].Quantity()
+		if !ok {
+			return line, nil, "", countPurchased
+		}
+		d.vendor = append(d.vendor, q)
+	}
+	line, missing = g.Count.Billed(Seats{model.QuantityValue(sum(d.vendor)), g.assigned(func(p Part) model.Value { return p.Vendor.Now[fieldAssigned] }), g.Agreed})
+	if missing != "" {
+		return line, nil, "", missing
+	}
+	return line, d.members(d.vendor), d.shares(d.vendor, line), ""
 }

@@ -43,12 +43,11 @@ type Group struct {
 // it had, and those of them that the line stood for. In a split both remember seats of the line.
 type Part struct {
 	Pair
-	Of     string    // of a bundle: the product it is a part of
-	Ratio  int64     // of a bundle: seats for each one on the line
-	Rest   bool      // of a split: this line takes what the others leave
-	Over   bool      // the part's own record has ended: it counts as none
-	Since  time.Time // when the subscription was bought
-	Reform bool      // the kept link has another shape, or none
+	Of    string    // of a bundle: the product it is a part of
+	Ratio int64     // of a bundle: seats for each one on the line
+	Rest  bool      // of a split: this line takes what the others leave
+	Over  bool      // the part's own record has ended: it counts as none
+	Since time.Time // when the subscription was bought
 }
 
 // record names the record of the side on which a group has several.
