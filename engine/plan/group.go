@@ -307,8 +307,11 @@ func (d *decider) toSubscriptions(line model.Quantity, reason Reason) {
 	case !target.Whole() || target.Sign() < 0:
 		d.hold(Vendor, BadValue, fmt.Sprintf("%s is not a number of seats", line), "mend the quantity on the line")
 		return
-	case d.Shape == ShapeSplit:
+	case d.Shape == ShapeSplit && target.Sign() > 0:
 		d.toOne(target, reason)
+		return
+	case target.Sign() == 0:
+		d.hold(Vendor, LastSeat, fmt.Sprintf("the line bills %s", line)+d.inWords(), "end the line, so that the subscription is cancelled at the end of its term")
 		return
 	}
 	want := slices.Clone(d.vendor)
