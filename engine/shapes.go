@@ -77,6 +77,7 @@ func (w *world) formShapes(g *group, kept []keptLine) []plan.Finding {
 		f.sums()
 	}
 	f.regrouped()
+	f.departed()
 	return f.findings
 }
 
@@ -340,6 +341,17 @@ func (f *forming) regrouped() {
 				l.claimed, l.shaped = true, true
 			}
 		}
+	}
+}
+
+// departed takes out subscriptions that ended within a sum or a bundle whose line bills none of their seats any more: the line is not theirs
+// to end.
+func (f *forming) departed() {
+	for i := range f.g.subs {
+		sub := &f.g.subs[i]
+		sub.shaped = sub.shaped || (sub.gone || !billable(*sub)) && slices.ContainsFunc(f.kept, func(k keptLine) bool {
+			return k.Vendor.ID == sub.ID && (k.Shape == string(plan.ShapeSum) || k.Shape == string(plan.ShapeBundle)) && !k.stands()
+		})
 	}
 }
 
