@@ -511,6 +511,15 @@ func TestUndoAndWhyOfShapes(t *testing.T) {
 		if want := "one line bills several subscriptions together: 16 (s-1) + 4 (s-2)"; chains[0].Shape != want {
 			t.Errorf("the chain of %s says %q, want %q", id, chains[0].Shape, want)
 		}
+		for _, chain := range chains {
+			written := false // the line was made for both
+			for _, h := range chain.History {
+				written = written || h.Op == "create" && h.State == "done"
+			}
+			if !written {
+				t.Errorf("the chain of %s does not tell how the line came to be: %+v", chain.Vendor.ID, chain.History)
+			}
+		}
 	}
 	var kept []string
 	err := o.engine.Store.Links(t.Context(), o.flow.Name, model.KindLine, func(l state.Link) error {

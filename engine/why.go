@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,15 +171,36 @@ func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Mem
 		if l.Kind == model.KindLine {
 			noun, source = vendorSource(field)
 		}
-		c.Fields = append(c.Fields, ChainField{Field: field, Rule: ruleText(rules[field]),
+		f := ChainField{Field: field, Rule: ruleText(rules[field]),
 			Vendor: chainValue(vendor, noun, source, vendorNow[field], m.Vendor.Fields[field]),
-			PSA:    chainValue(psa, psaNoun, field, psaNow[field], m.PSA.Fields[field])})
+			PSA:    chainValue(psa, psaNoun, field, psaNow[field], m.PSA.Fields[field])}
+		if l.Shape != "" && field == "quantity" {
+			f.Vendor.Remembered, f.PSA.Remembered = "", "" // of shared seats it is this link's part; the shape says so in words
+		}
+		c.Fields = append(c.Fields, f)
 	}
-	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: l.ID})
+	entries, err := e.historyOf(ctx, l)
 	for _, entry := range entries {
 		c.History = append(c.History, chainEntry(entry))
 	}
 	return c, err
+}
+
+// historyOf is the journal of a link, the newest first; where its records are shared, what was written to them for others too.
+func (e *Engine) historyOf(ctx context.Context, l state.Link) ([]state.Entry, error) {
+	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: l.ID})
+	if l.Shape == "" || err != nil {
+		return entries, err
+	}
+	for _, end := range []state.End{l.Vendor, l.PSA} {
+		more, err := e.Store.Journal(ctx, state.JournalFilter{Account: end.Account, Ref: connectors.Ref{Kind: end.Kind, Parent: end.Parent, ID: end.ID}})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	slices.SortFunc(entries, func(a, b state.Entry) int { return cmp.Compare(b.Seq, a.Seq) })
+	return slices.CompactFunc(entries, func(a, b state.Entry) bool { return a.Seq == b.Seq }), nil
 }
 
 // vendorSource says which noun and field of the vendor a line's field comes from.

@@ -22,7 +22,7 @@ type linkJSON struct {
 	Kind    string    `json:"kind"`
 	Label   string    `json:"label"`
 	How     string    `json:"linked_by"`
-	Shape   string    `json:"shape,omitempty"` // how its seats belong together with those of others; "" for a line of its own
+	Shape   string    `json:"shape,omitempty"`         // how its seats belong together with those of others; "" for a line of its own
 	Tenant  string    `json:"vendor_parent,omitempty"` // the vendor customer that a subscription is under
 	Vendor  string    `json:"vendor"`
 	PSA     string    `json:"psa"`
