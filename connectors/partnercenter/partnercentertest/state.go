@@ -23,8 +23,9 @@ type Customer struct {
 	Registration      string   `json:"registration"` // company registration number
 	Address           Address  `json:"address"`
 	Billing           *Billing `json:"billing"` // nil: made of the members above
-	// Hidden is how many lists of customers still lack it, as those of the service lack what was just made.
-	Hidden int `json:"hidden"`
+	Hidden            int      `json:"hidden"`  // how many lists of customers still lack it, as those of the service lack what was just made
+	InUse             []InUse  `json:"in_use"`
+	NoDirectory       bool     `json:"no_directory"` // gives the partner no right in its directory (GDAP): seats in use are refused
 }
 
 // Billing is a customer's billing profile.
@@ -37,6 +38,13 @@ type Billing struct {
 	Language    string  `json:"language"`
 	Address     Address `json:"address"`
 	Version     int     `json:"version"` // the etag follows it
+}
+
+// InUse is how many seats of a product a customer has given to its users.
+type InUse struct {
+	Product   string `json:"product"`   // ProductId:SkuId
+	Assigned  int    `json:"assigned"`  // may be more than there are
+	Elsewhere int    `json:"elsewhere"` // seats of it that were bought elsewhere
 }
 
 // Address is a company's and its billing address.
