@@ -25,6 +25,11 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 	for _, c := range p.Changes {
 		customers[c.Customer] = append(customers[c.Customer], c)
 	}
+	for _, c := range g.Earlier {
+		if customers[c.Customer] != nil {
+			customers[c.Customer] = append(customers[c.Customer], c)
+		}
+	}
 	for customer, changes := range customers {
 		of := func(c Change) bool { return c.Customer == customer }
 		p.brake(g.PerCustomer.trips(changes, extent[customer], g.Unattended), of, OverCustomer, customer, "guards.per_customer")
@@ -34,7 +39,7 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 	for _, seats := range extent {
 		total = total.Add(seats)
 	}
-	p.brake(g.PerRun.trips(p.Changes, total, g.Unattended), func(Change) bool { return true }, OverRun, "this run", "guards.per_run")
+	p.brake(g.PerRun.trips(slices.Concat(p.Changes, g.Earlier), total, g.Unattended), func(Change) bool { return true }, OverRun, "this run", "guards.per_run")
 
 	p.holdDependents()
 	p.holdNeedless()

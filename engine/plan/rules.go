@@ -48,6 +48,9 @@ type Guards struct {
 	Cancel      Cancel
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
+	// Earlier are changes that count in the limits of a customer and of the run as if they were in the plan: what was done since the last plan
+	// of everything, by plans of some customers.
+	Earlier []Change
 }
 
 // ChangeLimit bounds one change of something that exists.
