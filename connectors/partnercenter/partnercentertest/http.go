@@ -74,6 +74,10 @@ var endpoints = []endpoint{
 	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription},
 	{"GET /v1/auditrecords", true, (*Server).listAudit},
 	{"GET /v1/relationships", true, (*Server).listRelationships},
+	{"GET /webhooks/v1/registration", false, (*Server).getRegistration},
+	{"POST /webhooks/v1/registration", false, (*Server).postRegistration},
+	{"PUT /webhooks/v1/registration", false, (*Server).putRegistration},
+	{"GET /webhooks/v1/registration/events", false, (*Server).listEvents},
 }
 
 // API serves the Partner Center host.
