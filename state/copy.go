@@ -30,7 +30,7 @@ var kept = []struct{ table, key string }{
 	{"journal", "tenant, seq"},
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
-	{"hints", "tenant, account, kind, parent, id"},
+	{"hints", "tenant, flow, account, kind, parent, id"},
 	{"hints_seen", "tenant, account, message"},
 }
 

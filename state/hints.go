@@ -10,15 +10,16 @@ import (
 
 // Hint is a place of an account where something may have moved. It decides nothing; losing one costs only time, as schedules look everywhere.
 type Hint struct {
+	Flow    string // that is to look
 	Account string
 	Ref     connectors.Ref // ID is empty for everything of a kind under a parent
 	Given   time.Time      // when the first message about it came that was not followed yet; filled in by the store
 }
 
-const hintColumns = `account, kind, parent, id, given_at`
+const hintColumns = `flow, account, kind, parent, id, given_at`
 
 func (h *Hint) row() []any {
-	return []any{&h.Account, &h.Ref.Kind, &h.Ref.Parent, &h.Ref.ID, moment{&h.Given}}
+	return []any{&h.Flow, &h.Account, &h.Ref.Kind, &h.Ref.Parent, &h.Ref.ID, moment{&h.Given}}
 }
 
 // Message is one that carried hints, or none.
@@ -26,7 +27,7 @@ type Message struct {
 	Account string
 	ID      string    // the same for the same message
 	Expires time.Time // from then on a copy of it is refused for its age, and it need not be remembered
-	Hints   []connectors.Ref
+	Hints   []Hint
 }
 
 // GiveHints keeps the hints of messages that were not seen before, and says of each whether it was new. A place that waits already is not
@@ -48,8 +49,10 @@ func (s *Store) GiveHints(ctx context.Context, messages []Message) (fresh []bool
 			if fresh[i] = n > 0; !fresh[i] {
 				continue
 			}
-			err := t.insert(ctx, `hints`, hintColumns, `ON CONFLICT (tenant, account, kind, parent, id) DO NOTHING`, len(m.Hints), func(j int) []any {
-				return (&Hint{Account: m.Account, Ref: m.Hints[j], Given: now}).row()
+			err := t.insert(ctx, `hints`, hintColumns, `ON CONFLICT (tenant, flow, account, kind, parent, id) DO NOTHING`, len(m.Hints), func(j int) []any {
+				h := m.Hints[j]
+				h.Given = now
+				return h.row()
 			})
 			if err != nil {
 				return err
@@ -61,7 +64,7 @@ func (s *Store) GiveHints(ctx context.Context, messages []Message) (fresh []bool
 	return fresh, err
 }
 
-// WaitingHints are the hints of all accounts that nobody took yet, oldest first.
+// WaitingHints are the hints of all flows that nobody took yet, oldest first.
 func (s *Store) WaitingHints(ctx context.Context) (hints []Hint, err error) {
 	err = s.view(ctx, "read the hints that wait", func(t tx) error {
 		hints = nil
@@ -70,7 +73,7 @@ func (s *Store) WaitingHints(ctx context.Context) (hints []Hint, err error) {
 			err := rows.Scan(h.row()...)
 			hints = append(hints, h)
 			return err
-		}, `SELECT `+hintColumns+` FROM hints WHERE tenant = @tenant ORDER BY given_at, account, kind, parent, id`)
+		}, `SELECT `+hintColumns+` FROM hints WHERE tenant = @tenant ORDER BY given_at, flow, account, kind, parent, id`)
 	})
 	return hints, err
 }
@@ -79,8 +82,8 @@ func (s *Store) WaitingHints(ctx context.Context) (hints []Hint, err error) {
 func (s *Store) TakeHints(ctx context.Context, hints []Hint) error {
 	return s.update(ctx, "take hints", func(t tx) error {
 		for _, h := range hints {
-			_, err := t.exec(ctx, `DELETE FROM hints WHERE tenant = @tenant AND account = ? AND kind = ? AND parent = ? AND id = ?`,
-				h.Account, h.Ref.Kind, h.Ref.Parent, h.Ref.ID)
+			_, err := t.exec(ctx, `DELETE FROM hints WHERE tenant = @tenant AND flow = ? AND account = ? AND kind = ? AND parent = ? AND id = ?`,
+				h.Flow, h.Account, h.Ref.Kind, h.Ref.Parent, h.Ref.ID)
 			if err != nil {
 				return err
 			}

@@ -34,6 +34,16 @@ func (d *Daemon) doRun(ctx context.Context, body json.RawMessage) (any, error) {
 	if j == nil {
 		return nil, fmt.Errorf("there is no %s %s in the configuration of this daemon", r.Kind, r.Name)
 	}
+	if r.Trigger == state.TriggerHint {
+		return nil, d.follow(ctx, j)
+	}
+	done := d.first(ctx, j.jobKey)
+	defer done()
+	if d.several { // another daemon may be following hints, which takes a moment
+		if running, ok, err := d.Engine.Store.InProgress(ctx, r.Kind, r.Name); err == nil && ok && running.Trigger == state.TriggerHint {
+			return nil, jobs.Again{After: time.Second, Err: fmt.Errorf("run %s follows hints", running.ID)}
+		}
+	}
 	d.execute(ctx, j, r.Trigger)
 	return nil, nil
 }
@@ -101,7 +111,7 @@ func (d *Daemon) hear(ctx context.Context) error {
 	defer d.mu.Unlock()
 	for key, j := range d.jobs {
 		for _, r := range runs {
-			if r.Kind == key.kind && r.Name == key.name && r.State != state.RunInProgress && r.State != state.RunStopped {
+			if r.Kind == key.kind && r.Name == key.name && r.State != state.RunInProgress && r.State != state.RunStopped && r.Trigger != state.TriggerHint {
 				if r.Started.After(j.last) {
 					j.last = r.Started
 				}

@@ -8,8 +8,8 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
-func about(agreement string) []connectors.Ref {
-	return []connectors.Ref{{Kind: "addition", Parent: agreement}}
+func about(account, agreement string) []state.Hint {
+	return []state.Hint{{Flow: "flow", Account: account, Ref: connectors.Ref{Kind: "addition", Parent: agreement}}}
 }
 
 // places are the parents of the hints that wait.
@@ -24,22 +24,22 @@ func places(t testing.TB, b *bench) (parents []string) {
 func hintsGiven(t *testing.T, b *bench) {
 	ctx := t.Context()
 	first := b.clock.Now()
-	equal(t, "new", must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("7")}, {Account: "psa", Hints: about("8")}})), []bool{true, true})
+	equal(t, "new", must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("psa", "7")}, {Account: "psa", Hints: about("psa", "8")}})), []bool{true, true})
 	b.clock.Advance(time.Second)
-	equal(t, "no message has to have an id", must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("7")}, {Account: "other", Hints: about("7")}})), []bool{true, true})
+	equal(t, "no message has to have an id", must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("psa", "7")}, {Account: "other", Hints: about("other", "7")}})), []bool{true, true})
 	equal(t, "each place waits once", places(t, b), []string{"psa 7", "psa 8", "other 7"})
 	waiting := must[[]state.Hint](t)(b.WaitingHints(ctx))
 	equal(t, "given", waiting[0].Given, first)
 	ok(t, b.TakeHints(ctx, waiting[:2]))
 	equal(t, "what is left", places(t, b), []string{"other 7"})
-	must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("7")}}))
+	must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", Hints: about("psa", "7")}}))
 	equal(t, "given again after it was taken", places(t, b), []string{"other 7", "psa 7"})
 }
 
 func hintsSeen(t *testing.T, b *bench) {
 	ctx := t.Context()
 	message := func(account, id string) state.Message {
-		return state.Message{Account: account, ID: id, Expires: b.clock.Now().Add(time.Hour), Hints: about(id)}
+		return state.Message{Account: account, ID: id, Expires: b.clock.Now().Add(time.Hour), Hints: about(account, id)}
 	}
 	equal(t, "one that comes twice at once", must[[]bool](t)(b.GiveHints(ctx, []state.Message{message("psa", "m1"), message("psa", "m1")})), []bool{true, false})
 	ok(t, b.TakeHints(ctx, must[[]state.Hint](t)(b.WaitingHints(ctx))))

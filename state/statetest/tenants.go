@@ -30,7 +30,7 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	ok(t, b.Append(ctx, entry("i2", state.JournalIntended)))
 	must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", run, []state.Finding{{Key: "k1", Kind: "drift", Title: text}}, nil))
 	ok(t, b.SavePlan(ctx, "abc1", "flow", run, b.clock.Now(), []byte(`{"seats": `+text+`}`)))
-	must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1", Expires: b.clock.Now().Add(time.Hour), Hints: []connectors.Ref{{Kind: "addition", Parent: text}}}}))
+	must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1", Expires: b.clock.Now().Add(time.Hour), Hints: about("psa", text)}}))
 	d := decision("ann@desk", state.Rejected, b.clock.Now())
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))

@@ -3,12 +3,13 @@
 -- +goose Up
 CREATE TABLE hints (
     tenant    TEXT COLLATE "C" NOT NULL,
+    flow      TEXT COLLATE "C" NOT NULL,
     account   TEXT COLLATE "C" NOT NULL,
     kind      TEXT COLLATE "C" NOT NULL,
     parent    TEXT COLLATE "C" NOT NULL,
     id        TEXT COLLATE "C" NOT NULL,
     given_at  TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant, account, kind, parent, id)
+    PRIMARY KEY (tenant, flow, account, kind, parent, id)
 );
 
 CREATE TABLE hints_seen (

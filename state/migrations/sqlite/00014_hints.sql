@@ -3,12 +3,13 @@
 -- +goose Up
 CREATE TABLE hints (
     tenant    TEXT NOT NULL,
+    flow      TEXT NOT NULL,
     account   TEXT NOT NULL,
     kind      TEXT NOT NULL,
     parent    TEXT NOT NULL,
     id        TEXT NOT NULL,
     given_at  TEXT NOT NULL,
-    PRIMARY KEY (tenant, account, kind, parent, id)
+    PRIMARY KEY (tenant, flow, account, kind, parent, id)
 );
 
 CREATE TABLE hints_seen (
