@@ -26,6 +26,7 @@ type Message struct {
 type Told struct {
 	ID     string    // the same for copies of the message, and for no other
 	Until  time.Time // from then on a copy is refused for its age, so that ID need not be remembered any longer
+	Again  bool      // what it tells is so young that a message like it may be about another edit in the same second: a copy is followed as well
 	Places []Ref     // where to look; ID is empty for everything of the kind under the parent. None when the message is about something else
 }
 

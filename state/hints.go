@@ -27,6 +27,7 @@ type Message struct {
 	Account string
 	ID      string    // the same for the same message
 	Expires time.Time // from then on a copy of it is refused for its age, and it need not be remembered
+	Again   bool      // it counts as new although it was seen
 	Hints   []Hint
 }
 
@@ -46,7 +47,7 @@ func (s *Store) GiveHints(ctx context.Context, messages []Message) (fresh []bool
 					return err
 				}
 			}
-			if fresh[i] = n > 0; !fresh[i] {
+			if fresh[i] = n > 0 || m.Again; !fresh[i] {
 				continue
 			}
 			err := t.insert(ctx, `hints`, hintColumns, `ON CONFLICT (tenant, flow, account, kind, parent, id) DO NOTHING`, len(m.Hints), func(j int) []any {

@@ -23,6 +23,10 @@ const (
 // hook takes a message of a system. What is wrong with one that is refused, only the log says: the sender learns nothing but that it was.
 func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	account := r.PathValue("account")
+	if !s.Takes(account) { // before anything is counted under the name
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
 	select {
 	case s.verifying <- struct{}{}:
 		defer func() { <-s.verifying }()
@@ -47,7 +51,7 @@ func (s *Server) hook(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusAccepted
 	switch class := connectors.ClassOf(err); {
 	case err == nil:
-	case errors.Is(err, daemon.ErrNoHook):
+	case errors.Is(err, daemon.ErrNoHook): // the configuration was replaced meanwhile
 		status = http.StatusNotFound
 	case errors.Is(err, daemon.ErrTooMany), class == connectors.ClassTransient, class == connectors.ClassLimited:
 		status = http.StatusServiceUnavailable // the sender tries again

@@ -36,7 +36,8 @@ type Server struct {
 	Health  func() daemon.Health
 	Metrics *Metrics
 	Log     *zap.Logger // failures of the server itself, and messages that were refused
-	// Hooks takes a message to an account; nil when none are taken. Daemon.Receive is one.
+	// Takes says whether an account takes messages, and Hooks takes one; nil when none do. Daemon.Takes and Daemon.Receive are such.
+	Takes func(account string) bool
 	Hooks func(ctx context.Context, account string, m connectors.Message) error
 
 	verifying chan struct{} // holds as many as are verified

@@ -160,6 +160,7 @@ func TestMetrics(t *testing.T) {
 			{Change: change(plan.OpChange), Class: connectors.ClassInvalid}, {Change: change(plan.OpChange), Class: connectors.ClassUnknown},
 			{Change: change(plan.OpCreate), Class: connectors.ClassTransient, Skipped: true},
 		}}})
+	s.Metrics.Heard("psa", daemon.HintTaken, 2)
 	s.Metrics.Reloaded(false)
 
 	code, body := ask(t, s, http.MethodGet, "/metrics")
@@ -188,6 +189,7 @@ func TestMetrics(t *testing.T) {
 		`trueup_inbox{flow="cloud",kind="unmatched_customer"} 3`,
 		`trueup_last_good_read_age_seconds{account="psa",kind="agreement"} 21600`,
 		`trueup_lease_held 1`,
+		`trueup_messages_total{account="psa",outcome="taken"} 2`,
 		`trueup_requests_total{account="psa",class="auth"} 1`,
 		`trueup_requests_total{account="psa",class="limited"} 1`,
 		`trueup_requests_total{account="psa",class="ok"} 3`,

@@ -106,7 +106,7 @@ func (a *app) runDaemon(ctx context.Context, names []string) error {
 		if err != nil {
 			return fmt.Errorf("listen: of %s cannot be used: %w; choose another port, or stop what uses it", s.File, err)
 		}
-		server := &web.Server{Health: worker.Health, Metrics: metrics, Log: s.log, Hooks: worker.Receive}
+		server := &web.Server{Health: worker.Health, Metrics: metrics, Log: s.log, Takes: worker.Takes, Hooks: worker.Receive}
 		s.log.Info("health and metrics are served", zap.String("address", "http://"+listener.Addr().String()))
 		around.Go(func() {
 			if err := server.Run(serving, listener); err != nil {

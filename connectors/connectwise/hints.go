@@ -29,6 +29,9 @@ const (
 	lateness = 48 * time.Hour     // a record that changed longer ago is not news
 	timeless = 7 * 24 * time.Hour // how long a message is remembered that does not say when it was
 
+	// Stamps have whole seconds, so two edits in one second send the same message. Soon after it one that is seen again is followed as well.
+	alike = 10 * time.Second
+
 	maxKey   = 16 << 10 // bytes of what is downloaded
 	keepKeys = 24 * time.Hour
 	manyKeys = 8
@@ -190,7 +193,7 @@ func (c *Connector) readCallback(body callback, raw []byte) (connectors.Told, er
 		var entity object
 		if json.Unmarshal([]byte(*body.Entity), &entity) == nil {
 			if changed := stampOf(entity, "lastUpdated"); !changed.IsZero() {
-				told.Until = changed.Add(lateness)
+				told.Until, told.Again = changed.Add(lateness), now.Sub(changed) < alike
 			}
 		}
 		if told.Until.Before(now) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine"
@@ -45,11 +46,14 @@ var ErrNoHook = errors.New("the account takes no messages")
 var ErrTooMany = errors.New("too many messages at once")
 
 const (
-	manyMessages  = 1024                   // that wait to be written down
-	gather        = 500                    // that are written down at once
-	giveUpAsking  = 15 * time.Minute       // until a system that cannot be watched, or refuses us, is asked again
-	slowDown      = time.Minute            // until one that failed is asked again
-	betweenPlaces = 250 * time.Millisecond // between two queued looks of a flow, so that a storm of messages becomes few runs
+	manyMessages = 1024             // that wait to be written down
+	gather       = 500              // that are written down at once
+	giveUpAsking = 15 * time.Minute // until a system that cannot be watched, or refuses us, is asked again
+	slowDown     = time.Minute      // until one that failed is asked again
+
+	// A flow looks at once now and then, and twice a second while messages do not end; each look takes all that wait.
+	looksAtOnce    = 10
+	looksPerSecond = 2
 )
 
 // hinting is what the daemon knows of its hints.
@@ -60,7 +64,7 @@ type hinting struct {
 	mu      sync.Mutex
 	busy    map[string]int           // runs of a flow that look everywhere, waiting or at work here
 	looking map[string]chan struct{} // runs that follow hints; closed when they end
-	asked   map[string]time.Time     // when a look was queued last that has not begun
+	pace    map[string]*rate.Limiter // of looks
 }
 
 // heard is a message on its way to the store.
@@ -71,7 +75,14 @@ type heard struct {
 
 func newHinting() *hinting {
 	return &hinting{messages: make(chan heard, manyMessages), waiting: make(chan struct{}, 1),
-		busy: map[string]int{}, looking: map[string]chan struct{}{}, asked: map[string]time.Time{}}
+		busy: map[string]int{}, looking: map[string]chan struct{}{}, pace: map[string]*rate.Limiter{}}
+}
+
+// Takes reports whether messages to an account are taken.
+func (d *Daemon) Takes(account string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.work.Engine != nil && d.work.Sooner[account].Webhook && d.work.Engine.Accounts[account] != nil
 }
 
 // Receive verifies a message to an account and keeps what it says, which is followed later. Its errors are ErrNoHook, ErrTooMany and those of
@@ -80,7 +91,7 @@ func (d *Daemon) Receive(ctx context.Context, account string, m connectors.Messa
 	d.mu.Lock()
 	work := d.work
 	d.mu.Unlock()
-	if work.Engine == nil || !work.Sooner[account].Webhook || work.Engine.Accounts[account] == nil {
+	if !d.Takes(account) {
 		return ErrNoHook
 	}
 	hinter, ok := work.Engine.Accounts[account].Connector.(connectors.Hinter)
@@ -149,7 +160,7 @@ func (d *Daemon) give(ctx context.Context, batch []heard) error {
 	d.mu.Unlock()
 	messages := make([]state.Message, len(batch))
 	for i, h := range batch {
-		messages[i] = state.Message{Account: h.account, ID: h.told.ID, Expires: h.told.Until}
+		messages[i] = state.Message{Account: h.account, ID: h.told.ID, Expires: h.told.Until, Again: h.told.Again}
 		for _, flow := range work.Flows {
 			if flow.Mode != engine.ModeWrite || flow.Vendor != h.account && flow.PSA != h.account {
 				continue
@@ -210,20 +221,21 @@ func (d *Daemon) follows(ctx context.Context) (until time.Duration) {
 		}
 		queued[hint.Flow] = true
 		h.mu.Lock()
-		free := h.busy[hint.Flow] == 0 && h.looking[hint.Flow] == nil
-		since := now.Sub(h.asked[hint.Flow])
-		if free && since >= betweenPlaces {
-			h.asked[hint.Flow] = now
+		if h.busy[hint.Flow] > 0 || h.looking[hint.Flow] != nil {
+			h.mu.Unlock()
+			continue // its end wakes us
 		}
+		if h.pace[hint.Flow] == nil {
+			h.pace[hint.Flow] = rate.NewLimiter(looksPerSecond, looksAtOnce)
+		}
+		turn := h.pace[hint.Flow].Reserve()
 		h.mu.Unlock()
-		switch {
-		case !free: // its end wakes us
-			continue
-		case since < betweenPlaces && since >= 0:
-			until = min(until, betweenPlaces-since)
+		if wait := turn.Delay(); wait > 0 {
+			turn.Cancel()
+			until = min(until, wait)
 			continue
 		}
-		key := fmt.Sprintf("flow %s hints of %s at %s", hint.Flow, hint.Given.UTC().Format(time.RFC3339Nano), now.UTC().Truncate(betweenPlaces).Format(time.RFC3339Nano))
+		key := fmt.Sprintf("flow %s hints of %s at %s", hint.Flow, hint.Given.UTC().Format(time.RFC3339Nano), now.UTC().Truncate(time.Second/looksPerSecond).Format(time.RFC3339Nano))
 		err := d.queue.Add(ctx, jobs.Job{Kind: jobs.Run, Key: key, Body: runJob{state.RunFlow, hint.Flow, state.TriggerHint}})
 		if err != nil && ctx.Err() == nil {
 			d.Log.Warn("a look at what hints name could not be queued; the schedule finds whatever moved", zap.Error(err))

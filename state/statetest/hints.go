@@ -45,6 +45,10 @@ func hintsSeen(t *testing.T, b *bench) {
 	ok(t, b.TakeHints(ctx, must[[]state.Hint](t)(b.WaitingHints(ctx))))
 	equal(t, "sent again, and its like to another account", must[[]bool](t)(b.GiveHints(ctx, []state.Message{message("psa", "m1"), message("other", "m1")})), []bool{false, true})
 	equal(t, "what waits", places(t, b), []string{"other m1"})
+	again := message("psa", "m1")
+	again.Again = true
+	equal(t, "sent again while it may be another", must[[]bool](t)(b.GiveHints(ctx, []state.Message{again})), []bool{true})
+	equal(t, "what waits then", places(t, b), []string{"other m1", "psa m1"})
 	b.clock.Advance(2 * time.Hour)
 	equal(t, "nothing", must[[]bool](t)(b.GiveHints(ctx, nil)), []bool{})
 	equal(t, "forgotten when its copy would be too old", must[[]bool](t)(b.GiveHints(ctx, []state.Message{message("psa", "m1")})), []bool{true})
