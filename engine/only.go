@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -214,50 +213,29 @@ func (e *Engine) readGroups(ctx context.Context, run *activeRun, w *world, n *na
 // seats is the figure of a whole run that says against how many seats the shares of a run are measured.
 const seats = "seats"
 
-// elsewhere fills in what a narrow run did not look at, for the brakes: the seats of all other customers, as the last whole run counted them, and
-// what narrow runs did since.
-func (e *Engine) elsewhere(ctx context.Context, run *activeRun, w *world) (earlier []plan.Change, err error) {
+// elsewhere fills in what a narrow run did not look at, for the brakes: the seats of all other customers, as the last whole run counted them. And what
+// was done since then counts together with this run, even where the flow says that runs are counted alone.
+func (e *Engine) elsewhere(ctx context.Context, run *activeRun, w *world) error {
 	runs, err := e.Store.Runs(ctx, 500)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, r := range runs {
-		switch {
-		case r.ID == run.ID || r.Kind != state.RunFlow || r.Name != w.flow.Name:
-		case r.Trigger == state.TriggerHint:
-			done, err := e.doneIn(ctx, r.ID)
-			if err != nil {
-				return nil, err
-			}
-			earlier = append(earlier, done...)
-		case r.Counts[seats] > 0:
-			here := model.Quantity{}
-			for _, q := range w.extent {
-				here = here.Add(q)
-			}
-			if rest := model.NewQuantity(int64(r.Counts[seats])).Sub(here); rest.Sign() > 0 {
-				w.extent["\x00"] = rest // no customer is called that
-			}
-			return earlier, nil
-		}
-	}
-	return earlier, nil
-}
-
-// doneIn are the changes that a run made, or may have made.
-func (e *Engine) doneIn(ctx context.Context, run string) (done []plan.Change, err error) {
-	last, err := e.lastEntries(ctx, run)
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range last {
-		var c plan.Change
-		if entry.State == state.JournalFailed || entry.State == state.JournalAbandoned || json.Unmarshal(entry.Body, &c) != nil {
+		if r.ID == run.ID || r.Kind != state.RunFlow || r.Name != w.flow.Name || r.Trigger == state.TriggerHint || r.Counts[seats] == 0 {
 			continue
 		}
-		done = append(done, c)
+		here := model.Quantity{}
+		for _, q := range w.extent {
+			here = here.Add(q)
+		}
+		if rest := model.NewQuantity(int64(r.Counts[seats])).Sub(here); rest.Sign() > 0 {
+			w.extent["\x00"] = rest // no customer is called that
+		}
+		w.flow.Guards.Together = max(w.flow.Guards.Together, w.now.Sub(r.Started))
+		return nil
 	}
-	return done, nil
+	w.flow.Guards.Together = max(w.flow.Guards.Together, sweepAfter) // the last whole run is not known
+	return nil
 }
 
 // tellOf puts into the inbox what a narrow run found, and leaves alone what it did not look at. A held change that waits already stays as it is

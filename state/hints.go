@@ -35,7 +35,7 @@ type Message struct {
 // given twice, so that ten thousand messages about one place are one hint.
 func (s *Store) GiveHints(ctx context.Context, messages []Message) (fresh []bool, err error) {
 	err = s.update(ctx, "keep hints", func(t tx) error {
-		now := s.clock()
+		now := t.now
 		fresh = make([]bool, len(messages))
 		for i, m := range messages {
 			n := int64(1)
@@ -96,8 +96,12 @@ func (s *Store) TakeHints(ctx context.Context, hints []Hint) error {
 // InProgress is the run of a kind and name that goes on; ok is false when there is none, or when it was silent so long that it is dead.
 func (s *Store) InProgress(ctx context.Context, kind RunKind, name string) (r Run, ok bool, err error) {
 	err = s.view(ctx, "look for a run in progress", func(t tx) error {
+		now, err := t.dialect.time(ctx, t)
+		if err != nil {
+			return err
+		}
 		ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ? AND alive_at >= ?`,
-			kind, name, stamp(s.clock().Add(-aliveFor)))
+			kind, name, stamp(now.Add(-aliveFor)))
 		return err
 	})
 	return r, ok, err

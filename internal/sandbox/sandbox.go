@@ -97,6 +97,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	s.psa = connectwisetest.New(connectwisetest.Options{Now: s.clock.now, PerMinute: o.PSAPerMinute, Latency: o.Latency, AdditionCallbacks: o.AdditionCallbacks,
 		Send: func(c connectwisetest.Callback) { s.mail.send(letter{c.URL, c.Header, c.Body}) }})
 	s.mail.open()
+	s.psa.AddCustomField("addition", "Vendor Status", "TextArea")
 	s.truth = build(o, s.clock, s.vendor, s.psa)
 	s.clock.run(o.Start)
 	if err := s.serve(ctx); err != nil {
