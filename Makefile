@@ -81,7 +81,7 @@ contract: ## check connectors against the API documents in TRUEUP_SPECS
 	go test -count=1 -tags contract ./internal/contract
 
 .PHONY: bench
-bench: ## print the figures; BENCH="plan quiet" picks some of plan, first, quiet, changes and scan
+bench: ## print the figures; BENCH="plan quiet" picks some of plan, daemons, first, quiet, changes, scan and sooner
 	go run ./internal/bench $(BENCH)
 
 # What make test does a little of: histories of random edits, faults and deaths, in memory and, a tenth as many, over HTTP. SEED=n begins with that
