@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,6 +90,11 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 	for _, entry := range open {
 		w.inFlight[flightKey(entry.Account, entry.Ref.Parent, entry.Ref.ID)] = true
 		w.inFlight[entry.Link] = true
+		var change struct{ ID string }
+		if err := json.Unmarshal(entry.Body, &change); err != nil {
+			return nil, fmt.Errorf("read intent %s from the journal: %w", entry.Intent, err)
+		}
+		w.inFlight[change.ID] = true
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
 		w.partial = append(w.partial, side.unread()...)
