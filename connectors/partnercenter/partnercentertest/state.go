@@ -22,6 +22,15 @@ type Customer struct {
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
 	Address           Address  `json:"address"`
+	InUse             []InUse  `json:"in_use"`
+	NoDirectory       bool     `json:"no_directory"` // gives the partner no right in its directory (GDAP): seats in use are refused
+}
+
+// InUse is how many seats of a product a customer has given to its users.
+type InUse struct {
+	Product   string `json:"product"`   // ProductId:SkuId
+	Assigned  int    `json:"assigned"`  // may be more than there are
+	Elsewhere int    `json:"elsewhere"` // seats of it that were bought elsewhere
 }
 
 // Address is a company's and its billing address.
@@ -475,4 +484,7 @@ func (s *Server) record(customer string, by actor, resource, operation, status s
 		ID: newID(), Customer: customer, CustomerName: name, User: by.user, Application: by.application, CorrelationID: by.correlation,
 		ResourceType: resource, Operation: operation, Status: status, Old: text(before), New: text(after), Date: s.now(),
 	})
+	if after != nil && status == "succeeded" {
+		s.notify(customer, after.ID)
+	}
 }
