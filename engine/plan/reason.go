@@ -24,6 +24,8 @@ const (
 	KeepsSchedule  Reason = "keeps_schedule"
 	CountChanged   Reason = "count_changed"
 	NewPart        Reason = "new_part"
+	RefusedPutBack Reason = "refused_put_back"
+	Told           Reason = "told"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -52,6 +54,11 @@ const (
 	NoRest           Reason = "no_rest"
 	LastSeat         Reason = "last_seat"
 	NotCounted       Reason = "not_counted"
+	Refused          Reason = "refused"
+
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -92,6 +99,8 @@ var sentences = map[Reason]string{
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	CountChanged:   "the line counts its seats in another way than when it was last written",
 	NewPart:        "a new part takes its seats from the line that bills the rest",
+	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
+	Told:           "tells the PSA user what became of an edit",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -119,6 +128,11 @@ var sentences = map[Reason]string{
 	NoRest:           "the parts of a subscription do not add up, and no line takes the difference",
 	LastSeat:         "a subscription has at least one seat until it is cancelled",
 	NotCounted:       "a number that this line counts is not known",
+	Refused:          "the vendor refused it",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

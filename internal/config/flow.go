@@ -95,10 +95,10 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Lines = readLines(m.Need("lines"))
 	f.Bundles = readBundles(m.Get("bundles"))
 	f.Guards = readGuards(m.Get("guards"))
-	f.TermEnds = readTermEnds(m.Get("tell"))
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
+	f.Tell, f.TermEnds = readTell(m.Get("tell"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -212,6 +212,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	count := m.Get("count")
 	rules.Count, rules.Group = readCount(count), readGroup(m.Get("group"))
 	rules.MissingPSA = readMissingPSA(m)
+	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
 	table, _ := model.TableOf(model.KindLine)
 	rules.Fields = readFields(fields, table, engine.LineFields)
@@ -259,6 +260,14 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 	return rule
 }
 
+func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
+	m := n.Map()
+	termEnds = readTermEnds(m.Get("renewal").Map())
+	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
+	m.Close()
+	return rules, termEnds
+}
+
 func readGuards(n *strictyaml.Node) plan.Guards {
 	m := n.Map()
 	var g plan.Guards
@@ -272,6 +281,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.Together = readTogether(m.Get("together"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g
@@ -281,9 +291,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 var defaultTermEnds = []int{60, 30, 10}
 
 // readTermEnds reads "tell: {renewal: {days: [60, 30, 10]}}".
-func readTermEnds(n *strictyaml.Node) []int {
-	m := n.Map()
-	renewal := m.Get("renewal").Map()
+func readTermEnds(renewal *strictyaml.Map) []int {
 	list := renewal.Get("days")
 	days := slices.Clone(defaultTermEnds)
 	if list.Present() {
@@ -306,7 +314,6 @@ func readTermEnds(n *strictyaml.Node) []int {
 		}
 	}
 	renewal.Close()
-	m.Close()
 	return days
 }
 
