@@ -38,13 +38,14 @@ type world struct {
 	heldSince map[string]time.Time // by customer, see heldSince
 	findings  []plan.Finding
 	partial   []string
+	told      map[string]told // lines about which there may be news, by link
 }
 
 // translate reads both sides' stored records into the model.
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
 	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, now: e.Now(), today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
-		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}}
+		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}, told: map[string]told{}}
 	for _, load := range []struct {
 		side *reading
 		noun model.Kind

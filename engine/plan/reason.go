@@ -22,6 +22,8 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	RefusedPutBack Reason = "refused_put_back"
+	Told           Reason = "told"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -45,6 +47,7 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	Refused          Reason = "refused"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -81,6 +84,8 @@ var sentences = map[Reason]string{
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
+	Told:           "tells the PSA user what became of an edit",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -103,6 +108,7 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	Refused:          "the vendor refused it",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

@@ -39,6 +39,14 @@ type FieldRule struct {
 	Keep     bool // an id kept on the PSA side so that a lost link can be rebuilt: always put back, never held
 }
 
+// Refusal says what happens to an edit in the PSA that the vendor does not take.
+type Refusal string
+
+const (
+	RefusalHold    Refusal = "hold"     // both sides stay as they are and a person is asked
+	RefusalPutBack Refusal = "put_back" // the line gets the vendor's seats again
+)
+
 // Guards are the limits a plan must stay within. A nil or zero limit does not apply.
 type Guards struct {
 	PerChange   ChangeLimit

@@ -61,6 +61,7 @@
 //	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
 //	  count: purchased             # the only choice
 //	  missing: {psa: propose}      # default
+//	  refused: hold                # default; put_back: what the vendor does not take is put back on the line
 //	  fields:                      # what follows, of quantity, unit_cost, unit_price and description; the rest is left alone
 //	    quantity: {owner: both, conflict: hold}          # conflict: hold is the default; vendor, psa, highest, lowest
 //	    unit_cost: {owner: vendor, put_back: true}       # put_back: undo edits on the side that does not own it
@@ -72,6 +73,8 @@
 //	  cancel: hold                 # default; term_end
 //	tell: {renewal: {days: [60, 30, 10]}}   # default: days before the end of a term at which an open decision is told
 //	approve: {people: 2}           # default 1: how many different people must approve a plan that goes over the guards
+//	tell:
+//	  lines: note                  # default: a line tells what became of an edit, where the PSA has the field; or nothing
 //
 // A flow without guards still has three: per_customer.share is 50%, per_run.share is 10%, decrease is window and cancel is
 // hold. The other limits apply only when written. A share is the part of the seats that may be lowered or ended at once; 100% takes the

@@ -230,11 +230,12 @@ lines: {fields: {quantity: {owner: both}}}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingPropose},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose},
 		Lines: engine.LineRules{
-			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
+			First: plan.FirstHold, MissingPSA: engine.MissingPropose, Refused: plan.RefusalHold,
 			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
 		},
 		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
 		TermEnds: []int{60, 30, 10},
+		Tell:     engine.TellRules{Lines: engine.TellNote},
 	}
 	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)
@@ -262,6 +263,7 @@ lines:
   first: vendor
   count: purchased
   missing: {psa: create}
+  refused: put_back
   fields:
     quantity: {owner: both, conflict: highest}
     unit_cost: {owner: vendor}
@@ -271,8 +273,8 @@ guards:
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
   decrease: hold
   cancel: term_end
-tell: {renewal: {days: [90, 14]}}
 approve: {people: 2}
+tell: {lines: nothing, renewal: {days: [90, 14]}}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
@@ -287,7 +289,7 @@ approve: {people: 2}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
-			First: plan.FirstVendor, MissingPSA: engine.MissingCreate,
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack,
 			Fields: map[string]plan.FieldRule{
 				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
 				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},
@@ -302,6 +304,7 @@ approve: {people: 2}
 		},
 		TermEnds:  []int{90, 14},
 		Approvals: 2,
+		Tell:      engine.TellRules{Lines: engine.TellNothing},
 	}
 	got, ok := c.Flow("main")
 	if !ok {

@@ -94,10 +94,10 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
 	f.Guards = readGuards(m.Get("guards"))
-	f.TermEnds = readTermEnds(m.Get("tell"))
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
+	f.Tell, f.TermEnds = readTell(m.Get("tell"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -214,6 +214,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 		count.Text() // complains about the shape, if there is one
 	}
 	rules.MissingPSA = readMissingPSA(m)
+	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
 	table, _ := model.TableOf(model.KindLine)
 	rules.Fields = readFields(fields, table, engine.LineFields)
@@ -260,6 +261,14 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 	return rule
 }
 
+func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
+	m := n.Map()
+	termEnds = readTermEnds(m.Get("renewal").Map())
+	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
+	m.Close()
+	return rules, termEnds
+}
+
 func readGuards(n *strictyaml.Node) plan.Guards {
 	m := n.Map()
 	var g plan.Guards
@@ -282,9 +291,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 var defaultTermEnds = []int{60, 30, 10}
 
 // readTermEnds reads "tell: {renewal: {days: [60, 30, 10]}}".
-func readTermEnds(n *strictyaml.Node) []int {
-	m := n.Map()
-	renewal := m.Get("renewal").Map()
+func readTermEnds(renewal *strictyaml.Map) []int {
 	list := renewal.Get("days")
 	days := slices.Clone(defaultTermEnds)
 	if list.Present() {
@@ -307,7 +314,6 @@ func readTermEnds(n *strictyaml.Node) []int {
 		}
 	}
 	renewal.Close()
-	m.Close()
 	return days
 }
 
