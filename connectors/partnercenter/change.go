@@ -53,7 +53,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	}
 	wanted, err := ch.wanted(before)
 	if err != nil || len(wanted) == 0 {
-		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
+		return c.whole(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
 	if err := ch.allowed(before, wanted); err != nil {
 		return connectors.Record{}, err
@@ -68,7 +68,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if after, err = ch.restore(ctx, raw, before, now, after); err != nil {
 		return connectors.Record{}, err
 	}
-	return c.withSeats(ctx, after), nil
+	return c.whole(ctx, after), nil
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {

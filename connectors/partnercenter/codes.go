@@ -25,6 +25,7 @@ const (
 	hintCustomer  = "open the customer in Partner Center and settle it there"
 	hintRights    = "give the signed-in partner user the Admin agent role"
 	hintSupport   = "ask Microsoft partner support, with the request id"
+	hintCatalogue = "choose another product or term for the renewal, or cancel at the end of the term"
 	hintReadAgain = "read the subscription again and decide anew"
 )
 
@@ -46,6 +47,9 @@ var codes = map[string]meaning{
 	"800088": {connectors.ClassInvalid, "the product allows no more seats in one subscription", "buy another subscription or another product"},
 	"800089": {connectors.ClassInvalid, "the customer may not own that many of this product", "buy another product"},
 	"900311": {connectors.ClassInvalid, "the subscription was updated too many times (about 1,200 are allowed)", hintSupport},
+	"400013": {connectors.ClassMissing, "the catalogue has no such product in this market", hintCatalogue},
+	"400018": {connectors.ClassMissing, "the catalogue has no such SKU", hintCatalogue},
+	"400019": {connectors.ClassStale, "it is not sold under that id any more", hintReadAgain},
 	// States.
 	"2001":   {connectors.ClassInvalid, "the subscription is suspended: its quantity is locked", "reactivate it first"},
 	"800091": {connectors.ClassInvalid, "the subscription is suspended and takes no changes", "reactivate it first"},
