@@ -127,7 +127,7 @@ func TestShippedMappingsFitTheEditorSchema(t *testing.T) {
 func TestWhatWeWrite(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
-		"partnercenter": {"subscription.autoRenewEnabled", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
+		"partnercenter": {"subscription.autoRenewEnabled", "subscription.nextProduct", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
 		"connectwise": {
 			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Status", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
