@@ -37,14 +37,15 @@ var termRules = connectors.TermRules{
 		{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"},
 		{Duration: "P3Y", Billing: "monthly"}, {Duration: "P3Y", Billing: "annual"}, {Duration: "P3Y", Billing: "triennial"},
 	},
-	DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23,
+	DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23, TrialFixed: true, SuspendedFixed: true, AddOnsFollow: true,
 	Increase: "At any time while the subscription is active and paid for; prorated to the end of the charge cycle, the end of the term stays.",
-	Limits:   "Each product has a smallest and a largest number of seats, such as 300; they are found out by a refusal (2002, 900275, 800067, 800088).",
-	AddOns:   "New Commerce add-ons are subscriptions of their own; the service refuses what their base does not carry.",
+	Limits:   "Each product has a smallest and a largest number of seats, such as 300, which the catalogue tells; beyond them the service refuses (2002, 900275, 800067, 800088).",
+	AddOns: "New Commerce add-ons are subscriptions of their own. One that names its base is suspended and over with it, takes no change while it is not active, and, " +
+		"as a caution of ours, has no more seats than it.",
 	Suspended: "A suspended subscription is still charged and takes no change of seats; suspending switches auto-renewal off and deletes what was " +
 		"scheduled for the end of the term.",
 	Trials:     "A trial has a fixed number of seats; what follows it is always scheduled.",
-	Promotions: "A promotion is not carried into what trueup schedules; the service applies what is valid at the renewal.",
+	Promotions: "The price of a promotion holds until the end of the term. It is not carried into what trueup schedules; the service applies what is valid at the renewal.",
 	Verified:   "unverified (vendor documentation, subscription life cycle; the extended term from distributors' notices of 2026)",
 }
 

@@ -188,6 +188,7 @@ func Compute(in Input) Plan {
 func computePair(p *Plan, in Input, pair Pair) {
 	toPSA, toVendor := newChange(in.Flow, pair, PSA, OpChange), newChange(in.Flow, pair, Vendor, OpChange)
 	toNext := newChange(in.Flow, pair, Vendor, OpSchedule)
+	lost := pair.lost()
 	// What is not settled below (held, or written and read back later) keeps its old memory.
 	settled := settledOf(pair)
 	quiet := true
@@ -202,6 +203,9 @@ func computePair(p *Plan, in Input, pair Pair) {
 				quiet = false
 			}
 			continue
+		}
+		if field == "next_quantity" && lost.next {
+			vendor.now, vendor.asOther = vendor.memory, vendor.memory
 		}
 		v := decide(rule, in.First, vendor, psa)
 		change := FieldChange{Field: field, From: psa.now, To: vendor.now, Reason: v.reason}
@@ -243,8 +247,10 @@ func computePair(p *Plan, in Input, pair Pair) {
 			quiet = false
 		}
 	}
+	pair.reschedule(lost, toVendor, &toNext)
 	postpone(pair, &toVendor, &toNext, &toPSA)
 	unseen := decideEnd(pair, &toNext, &settled)
+	p.fulfil(pair, toVendor, &toNext, &toPSA)
 	if len(toNext.Fields) > 0 {
 		quiet = false
 		if len(toVendor.Fields) > 0 {
@@ -318,9 +324,14 @@ func holdOne(pair Pair, change Change) (bool, Held) {
 	case change.Side != Vendor || !seats:
 		return false, Held{}
 	case pair.Locked != "":
-		return hold(TermWindow, pair.Locked, "change it at the vendor's portal, or put the line back to "+from.String())
+		return hold(NoChangeNow, pair.Locked, "change it at the vendor's portal, or put the line back to "+from.String())
 	case !to.Whole() || to.Sign() < 0:
 		return hold(BadValue, fmt.Sprintf("%s is not a number of seats", to), "mend the quantity on the line")
+	}
+	if reason, detail, next := pair.Term.outside(from, to); reason != "" {
+		return hold(reason, detail, next)
+	}
+	switch {
 	case lower:
 		floor := from.Sub(pair.Term.reducible(pair.Reducible))
 		if to.Cmp(floor) < 0 {

@@ -159,6 +159,8 @@ type Plan struct {
 	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
 	Counts   Counts    `json:"counts"`
 	Remember []Memory  `json:"-"`
+	// Fulfilled are the decisions about the end of a term that the vendor has been told, by id.
+	Fulfilled []string `json:"-"`
 }
 
 // Empty reports whether there is nothing to write.
@@ -170,6 +172,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Fulfilled = append(p.Fulfilled, o.Fulfilled...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)
 	p.Counts.Customers += o.Counts.Customers

@@ -22,6 +22,9 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	ScheduleLost   Reason = "schedule_lost"
+	FollowsSeats   Reason = "follows_seats"
+	Decided        Reason = "decided"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
 
@@ -32,6 +35,10 @@ const (
 	TermWindow       Reason = "term_window"
 	DecreaseHeld     Reason = "decrease_held"
 	CancelHeld       Reason = "cancel_held"
+	NoChangeNow      Reason = "no_change_now"
+	SeatLimits       Reason = "seat_limits"
+	AddOnFollows     Reason = "add_on"
+	InUse            Reason = "seats_in_use"
 	NotEditable      Reason = "not_editable"
 	OverChangeLimit  Reason = "over_change_limit"
 	OverCustomer     Reason = "over_customer_limit"
@@ -65,6 +72,8 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	UnusedSeats       Reason = "unused_seats"
+	PerhapsRenewed    Reason = "perhaps_renewed"
 )
 
 var sentences = map[Reason]string{
@@ -84,6 +93,9 @@ var sentences = map[Reason]string{
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	ScheduleLost:   "the vendor deleted it with a change of seats inside the term; it is scheduled again",
+	FollowsSeats:   "it was to renew as it is, so the renewal follows the seats",
+	Decided:        "decided by a person for the end of the term",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
 
@@ -93,6 +105,10 @@ var sentences = map[Reason]string{
 	TermWindow:       "the vendor does not take back these seats now",
 	DecreaseHeld:     "the flow holds every decrease",
 	CancelHeld:       "the flow holds every cancellation at the end of a term",
+	NoChangeNow:      "the vendor takes no change of this subscription now",
+	SeatLimits:       "outside the numbers of seats that the vendor sells",
+	AddOnFollows:     "an add-on and its base go together",
+	InUse:            "fewer seats than are in use",
 	NotEditable:      "the other system does not let this field be changed",
 	OverChangeLimit:  "over the limit for one change",
 	OverCustomer:     "over the limit for one customer",
@@ -125,6 +141,8 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	UnusedSeats:       "seats are paid for and not in use",
+	PerhapsRenewed:    "a subscription came while another of its product went",
 }
 
 // keeps reports a change that only writes down the other side's id.

@@ -254,6 +254,9 @@ func (o *printer) change(c Change) {
 	if c.AtEnd != nil {
 		o.item("    %s", c.AtEnd.Text())
 	}
+	if c.Reason == Decided {
+		o.item("    %s", c.Detail)
+	}
 }
 
 // Text says when a scheduled change takes effect and what it costs to wait, rounded to the coin.
@@ -267,6 +270,9 @@ func (a AtEnd) Text() string {
 		text += fmt.Sprintf("; %s a month less from %s", roundedText(a.Saves), a.After.Add(1))
 	case -1:
 		text += fmt.Sprintf("; %s a month more from %s", roundedText(a.Saves.Neg()), a.After.Add(1))
+	}
+	if a.Promotion != "" {
+		text += fmt.Sprintf("; promotion %s ends with the term", a.Promotion)
 	}
 	return text
 }

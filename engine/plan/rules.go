@@ -54,6 +54,8 @@ type Guards struct {
 	PerRun      GroupLimit
 	Decrease    Decrease
 	Cancel      Cancel
+	// FourEyes says that one person's decision is not enough to cancel.
+	FourEyes bool
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
 }

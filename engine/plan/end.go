@@ -1,0 +1,170 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/trueup-sync/trueup/model"
+)
+
+// outside says why a vendor would not, or a careful person should not, go from some seats to others now; no reason when nothing speaks
+// against it. What stands outside already may stay, and come nearer.
+func (t Term) outside(from, to model.Quantity) (reason Reason, detail, next string) {
+	least, hasLeast := t.Least.Quantity()
+	most, hasMost := t.Most.Quantity()
+	raised, lowered := to.Cmp(from) > 0, to.Cmp(from) < 0
+	switch {
+	case raised && hasMost && to.Cmp(most) > 0:
+		return SeatLimits, fmt.Sprintf("%s seats would become %s; the vendor sells at most %s of this product in one subscription", from, to, most),
+			fmt.Sprintf("put the line to %s or fewer, and buy another subscription or another product for the rest", most)
+	case lowered && hasLeast && to.Cmp(least) < 0:
+		return SeatLimits, fmt.Sprintf("%s seats would become %s; the vendor sells at least %s of this product in one subscription", from, to, least),
+			fmt.Sprintf("put the line to %s or more, or end it", least)
+	case raised && t.Base != nil && to.Cmp(t.Base.Seats) > 0:
+		return AddOnFollows, fmt.Sprintf("%s seats of the add-on would become %s; its base, %s, has %s", from, to, t.Base.Label, t.Base.Seats), "raise the base first"
+	}
+	if !lowered {
+		return "", "", ""
+	}
+	if a, more := t.largest(to); more {
+		return AddOnFollows, fmt.Sprintf("%s seats would become %s; the add-on %s has %s and cannot have more than its base", from, to, a.Label, a.Seats), "lower the add-on first"
+	}
+	if used, counted := t.Assigned.Quantity(); counted && to.Cmp(used) < 0 {
+		return InUse, fmt.Sprintf("%s seats would become %s, and %s are in use: %s users would lose theirs", from, to, used, used.Sub(to)),
+			"take the seats from the users first; or check it, then release it for this plan with trueup approve"
+	}
+	return "", "", ""
+}
+
+// largest is the add-on with the most seats, when these are more than some seats and it goes on.
+func (t Term) largest(than model.Quantity) (largest AddOn, more bool) {
+	for _, a := range t.AddOns {
+		if !a.Ends && a.Seats.Cmp(than) > 0 && a.Seats.Cmp(largest.Seats) > 0 {
+			largest, more = a, true
+		}
+	}
+	return largest, more
+}
+
+// outsideNext does the same for what is scheduled: from seats until the end of the term, to those afterwards.
+func (t Term) outsideNext(next Change, from, to model.Quantity) (reason Reason, detail, text string) {
+	ends := slices.ContainsFunc(next.Fields, func(f FieldChange) bool { return f.Field == "at_end" && f.To.String() == EndCancel })
+	if !ends {
+		if slices.ContainsFunc(next.Fields, func(f FieldChange) bool { return f.Field == "next_product" && !f.To.Blank() }) {
+			t.Least, t.Most = model.Value{}, model.Value{} // they are those of today's product
+		}
+		return t.outside(from, to)
+	}
+	var left []string
+	for _, a := range t.AddOns {
+		if !a.Ends {
+			left = append(left, fmt.Sprintf("%s (%s seats)", a.Label, a.Seats))
+		}
+	}
+	if len(left) == 0 {
+		return "", "", ""
+	}
+	return AddOnFollows, fmt.Sprintf("it would be cancelled on %s, and with it the add-ons %s, which go on in the PSA", t.End, joined(left)), "end the lines of the add-ons too, or keep the base"
+}
+
+func joined(parts []string) string {
+	text := ""
+	for i, part := range parts {
+		switch {
+		case i == 0:
+		case i == len(parts)-1:
+			text += " and "
+		default:
+			text += ", "
+		}
+		text += part
+	}
+	return text
+}
+
+// losses are what the vendor deleted by itself.
+type losses struct{ next, end bool }
+
+// lost is what was scheduled for the end of the term and is gone while the seats changed at the vendor inside the same term: nobody
+// withdrew it, a change in the vendor's portal took it along. Switching auto-renewal off is somebody's decision.
+func (p Pair) lost() losses {
+	was, now := p.Vendor.Memory, p.Vendor.Now
+	if !p.Term.Schedulable || p.Locked != "" || p.Term.End.IsZero() || was["term_end"] != model.DayValue(p.Term.End) ||
+		!was["quantity"].Known() || was["quantity"] == now["quantity"] || p.Term.AutoRenew.Known() && !p.Term.AutoRenew.True() {
+		return losses{}
+	}
+	return losses{next: !was["next_quantity"].Blank() && now["next_quantity"].Known() && now["next_quantity"].Blank() && now["at_end"].String() == "",
+		end: was["at_end"].String() == EndCancel && now["at_end"].Known() && now["at_end"].String() == ""}
+}
+
+// reschedule puts into a plan what the vendor deleted, or what must change with the seats: a subscription that was to renew as it is goes
+// on doing so.
+func (p Pair) reschedule(lost losses, toVendor Change, toNext *Change) {
+	now := p.Vendor.Now["next_quantity"]
+	if lost.next {
+		if len(toNext.Fields) > 0 {
+			toNext.Fields[0].From = now
+			return
+		}
+		toNext.Fields = append(toNext.Fields, FieldChange{Field: "next_quantity", From: now, To: p.Vendor.Memory["next_quantity"], Reason: ScheduleLost})
+		return
+	}
+	from, to, seats := toVendor.Seats()
+	if asIs, ok := now.Quantity(); ok && seats && asIs.Cmp(from) == 0 && len(toNext.Fields) == 0 && p.Term.Schedulable {
+		if _, waits := p.later(from, to); waits {
+			return // postpone schedules the lower number itself
+		}
+		toNext.Fields = append(toNext.Fields, FieldChange{Field: "next_quantity", From: now, To: model.QuantityValue(to), Reason: FollowsSeats})
+	}
+}
+
+// remember keeps a value that one side alone has.
+func (m *Memory) remember(field string, v model.Value, known bool) {
+	if known && v.Known() {
+		m.Vendor[field] = v
+	}
+}
+
+// fulfil plans what a person decided about the end of the term, instead of anything else that was to be scheduled. A decision that the vendor
+// was told is done: what is scheduled later stands.
+func (p *Plan) fulfil(pair Pair, toVendor Change, next, toPSA *Change) {
+	d := pair.Term.Decision
+	if d == nil || !pair.Term.Schedulable || pair.Term.End.IsZero() {
+		return
+	}
+	now := pair.Vendor.Now
+	seats := d.Seats
+	if !seats.Known() {
+		seats = now["quantity"]
+		if _, to, changes := toVendor.Seats(); changes {
+			seats = model.QuantityValue(to)
+		}
+	}
+	fields := []FieldChange{{Field: "at_end", From: now["at_end"], To: model.Text(d.Action), Reason: Decided}}
+	done := now["at_end"].String() == d.Action
+	if d.Action == EndRenew {
+		fields = []FieldChange{{Field: "next_quantity", From: now["next_quantity"], To: seats, Reason: Decided}}
+		done = now["next_quantity"] == seats
+		product := d.Product
+		if !product.Known() && !now["next_product"].Blank() {
+			product = model.Text(pair.Term.Product) // another one was scheduled, and is not wanted any more
+		}
+		if product.Known() && now["next_product"] != product {
+			fields, done = append(fields, FieldChange{Field: "next_product", From: now["next_product"], To: product, Reason: Decided}), false
+		}
+	}
+	if done {
+		p.Fulfilled = append(p.Fulfilled, d.ID)
+		return
+	}
+	next.Fields, next.Detail = fields, "decided by "+d.By
+	toPSA.Fields = slices.DeleteFunc(toPSA.Fields, func(f FieldChange) bool { return f.Field == "next_quantity" })
+	shown := pair.PSA.Now["next_quantity"]
+	after := model.Empty(model.TypeQuantity)
+	if d.Action == EndRenew {
+		after = seats
+	}
+	if shown.Known() && pair.PSA.Writable["next_quantity"] && shown != after && !(shown.Blank() && after.Blank()) {
+		toPSA.Fields = append(toPSA.Fields, FieldChange{Field: "next_quantity", From: shown, To: after, Reason: Decided})
+	}
+}
