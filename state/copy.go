@@ -30,6 +30,7 @@ var kept = []struct{ table, key string }{
 	{"journal", "tenant, seq"},
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
+	{"end_decisions", "tenant, id"},
 }
 
 // Copied says what a copy holds.

@@ -56,8 +56,9 @@ func fill(t testing.TB, dsn string) {
 		_, upsertErr := s.UpsertRecords(ctx, "microsoft", records, run.ID)
 		_, findingErr := s.SyncFindings(ctx, "flow", run.ID, []state.Finding{{Key: "k", Kind: "drift", Title: "t"}}, nil)
 		_, decideErr := s.Decide(ctx, state.Decision{Digest: "d1", Flow: "flow", Person: "ann", Verdict: state.Rejected})
+		_, endErr := s.DecideEnd(ctx, state.EndDecision{Flow: "flow", Customer: "c1", Subscription: "s1", TermEnd: model.NewDay(2031, 3, 31), Action: "renew", Person: "ann"})
 		for _, err := range []error{
-			write(s), s.SetSwept(ctx, "microsoft", "customer", run.Started), s.SetGaps(ctx, "microsoft", "customer", []connectors.Gap{{Parent: "c"}}),
+			endErr, write(s), s.SetSwept(ctx, "microsoft", "customer", run.Started), s.SetGaps(ctx, "microsoft", "customer", []connectors.Gap{{Parent: "c"}}),
 			upsertErr, findingErr, decideErr,
 			s.PutLinks(ctx, []state.Link{{ID: "l1", Flow: "flow", Kind: model.KindLine, Vendor: end, PSA: end}}),
 			s.Append(ctx, intended("i1"), intended("i2")),

@@ -86,6 +86,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
+		{"decisions: what follows a term, the later one stands", termEnds},
 		{"decisions: what is incomplete is refused", approvalsRefused},
 
 		{"lock: one daemon at a time", lockOnce},

@@ -33,6 +33,9 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	d := decision("ann@desk", state.Rejected, b.clock.Now())
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))
+	end := endDecision("s1", "renew", model.NewDay(2031, time.March, 31))
+	end.Seats = text
+	must[state.EndDecision](t)(b.DecideEnd(ctx, end))
 	return run
 }
 
@@ -76,6 +79,7 @@ func picture(t testing.TB, b *bench, run string) string {
 	p, known, err = b.LatestPlan(ctx, "flow")
 	tell("latest", p.Digest, string(p.Body), known, err)
 	tell("decisions", fmt.Sprint(b.Decisions(ctx, "d1")))
+	tell("ends", fmt.Sprint(b.EndDecisions(ctx, "flow", model.Day{})))
 	tell("journal", fmt.Sprint(b.Journal(ctx, state.JournalFilter{})))
 	tell("open", fmt.Sprint(b.OpenIntents(ctx, "")))
 	tell("verified", fmt.Sprint(b.VerifyJournal(ctx)))
