@@ -35,7 +35,8 @@ type world struct {
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
 	extent    plan.Extent
-	heldSince map[string]time.Time // by customer, see heldSince
+	ends      map[string]state.EndDecision // what people decided about term ends, by endKey
+	heldSince map[string]time.Time         // by customer, see heldSince
 	findings  []plan.Finding
 	partial   []string
 	told      map[string]told // lines about which there may be news, by link
@@ -77,6 +78,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		}
 	}
 	var err error
+	if err := e.loadEnds(ctx, w); err != nil {
+		return nil, err
+	}
 	if w.heldSince, err = e.heldSince(ctx, flow.Name); err != nil {
 		return nil, err
 	}

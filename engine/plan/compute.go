@@ -298,7 +298,7 @@ func settledOf(pair Pair) Memory {
 
 // needsMemory reports whether what was found in step is news: a new link, a first meeting, or both sides moved together.
 func needsMemory(pair Pair, settled Memory) bool {
-	if pair.Ref.Link == "" {
+	if pair.Ref.Link == "" || pair.Ref.Was != "" {
 		return true
 	}
 	for field, v := range settled.Vendor {

@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/model"
 )
@@ -167,4 +169,100 @@ func (p *Plan) fulfil(pair Pair, toVendor Change, next, toPSA *Change) {
 	if shown.Known() && pair.PSA.Writable["next_quantity"] && shown != after && !(shown.Blank() && after.Blank()) {
 		toPSA.Fields = append(toPSA.Fields, FieldChange{Field: "next_quantity", From: shown, To: after, Reason: Decided})
 	}
+}
+
+// ComputeAlone plans what a person decided about the end of a term, for a subscription that no line bills.
+func ComputeAlone(flow string, pair Pair) Plan {
+	p := Plan{Flow: flow}
+	next, none := newChange(flow, pair, Vendor, OpSchedule), newChange(flow, pair, PSA, OpChange)
+	p.fulfil(pair, newChange(flow, pair, Vendor, OpChange), &next, &none)
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	p.keepSchedule(pair, next, seats, false)
+	return p
+}
+
+// unusedSince is the day since which a pair has seats that are not in use; empty when it has none, not known when nobody counts.
+func (p Pair) unusedSince() model.Value {
+	seats, _ := p.Vendor.Now["quantity"].Quantity()
+	used, counted := p.Term.Assigned.Quantity()
+	before := p.Vendor.Memory["unused_since"]
+	switch {
+	case !counted:
+		return before
+	case used.Cmp(seats) >= 0:
+		return model.Empty(model.TypeDay)
+	case before.Blank():
+		return model.DayValue(model.DayOf(p.Term.Now.UTC()))
+	}
+	return before
+}
+
+// Saving is when seats that are not in use can go, and what that saves.
+type Saving struct {
+	Seats  model.Quantity // not in use
+	Now    model.Quantity // of them the vendor takes back now, until the first of its windows closes
+	Until  time.Time      // when that is, UTC; zero when nothing can go now, or the vendor does not say
+	Day    model.Day      // the next day on which lowering saves money
+	Month  model.Money    // what all of them cost a month; no currency when no price is known
+	Decree bool           // the renewal is scheduled with no more seats than are in use, or cancelled
+}
+
+// Save reckons with seats that are not in use; ok is false when there are none, or nobody counts.
+func Save(p Pair) (s Saving, ok bool) {
+	seats, _ := p.Vendor.Now["quantity"].Quantity()
+	used, counted := p.Term.Assigned.Quantity()
+	if !counted || used.Cmp(seats) >= 0 {
+		return s, false
+	}
+	s.Seats = seats.Sub(used)
+	if cost, priced := p.UnitCost.Money(); priced {
+		s.Month = cost.Times(s.Seats)
+	}
+	if !p.Term.End.IsZero() {
+		s.Day = p.Term.End.Add(1)
+	}
+	next, scheduled := p.Vendor.Now["next_quantity"].Quantity()
+	s.Decree = p.Vendor.Now["at_end"].String() == EndCancel || scheduled && next.Cmp(used) <= 0
+	if p.Locked != "" {
+		return s, true
+	}
+	if s.Now = p.Term.reducible(p.Reducible); s.Now.Cmp(s.Seats) > 0 {
+		s.Now = s.Seats
+	}
+	if s.Now.Sign() > 0 {
+		s.Day, s.Until = model.DayOf(p.Term.Now.UTC()), p.Term.firstClose()
+	}
+	return s, true
+}
+
+// firstClose is when the first open window closes.
+func (t Term) firstClose() (first time.Time) {
+	for _, window := range t.Windows {
+		_, until, _ := strings.Cut(window, " until ")
+		if closes, err := time.Parse(time.RFC3339, until); err == nil && closes.After(t.Now) && (first.IsZero() || closes.Before(first)) {
+			first = closes
+		}
+	}
+	return first
+}
+
+// Unused is the finding that seats are paid for and were not in use for some days; 0 days for never.
+func Unused(pair Pair, after int) (f Finding, ok bool) {
+	s, unused := Save(pair)
+	since, known := pair.unusedSince().Day()
+	if !unused || !known || after <= 0 || s.Decree || since.Until(model.DayOf(pair.Term.Now.UTC())) < after {
+		return f, false
+	}
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	cost, saves := "no price is known", "the end of a term is not known"
+	if s.Month.Sign() > 0 {
+		cost = roundedText(s.Month) + " a month"
+	}
+	if !s.Day.IsZero() {
+		saves = "lowering saves from " + s.Day.String()
+	}
+	return Finding{Key: ChangeID("unused", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID), Kind: UnusedSeats, Customer: pair.Customer,
+		Title:  fmt.Sprintf("%s: %s of %s seats were not in use since %s", pair.Label, s.Seats, seats, since),
+		Detail: fmt.Sprintf("%s; %s", cost, saves),
+		Next:   "trueup report unused shows when they can go; lower the line, or decide how many seats renew", Money: s.Month}, true
 }

@@ -94,6 +94,7 @@ type PairRef struct {
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
 	How           string     `json:"how,omitempty"` // evidence for the pair
+	Was           string     `json:"-"`             // the vendor record that the link led to until now; the vendor renewed it under another id
 }
 
 // FieldChange keeps old and new together.

@@ -184,6 +184,7 @@ func (p Pair) cancels() bool {
 func decideEnd(pair Pair, next *Change, settled *Memory) (unseen bool) {
 	vendor, memory := pair.Vendor.Now["at_end"], pair.PSA.Memory["at_end"]
 	settled.remember("term_end", model.DayValue(pair.Term.End), !pair.Term.End.IsZero())
+	settled.remember("unused_since", pair.unusedSince(), true)
 	settled.remember("next_quantity", pair.Vendor.Now["next_quantity"], pair.Term.Schedulable && pair.Rules["next_quantity"].Owner == "" && !pair.lost().next)
 	if !pair.Term.Schedulable || pair.Term.End.IsZero() || pair.Locked != "" || !vendor.Known() {
 		return false
