@@ -277,34 +277,49 @@ func Undecided(pair Pair, days []int) (f Finding, ok bool) {
 			within = d
 		}
 	}
-	extends := action.String() == EndExtend || t.AutoRenew.Known() && !t.AutoRenew.True()
-	if within == 0 || left < 0 || t.Duration == "P1M" && !extends {
+	silence := SilenceOf(pair)
+	if within == 0 || left < 0 || t.Duration == "P1M" && !silence.Extends {
 		return f, false
-	}
-	seats, _ := pair.Vendor.Now["quantity"].Quantity()
-	cost, priced := pair.UnitCost.Money()
-	month := cost.Times(seats)
-	price, silence := "no price is known", ""
-	if extends {
-		month = month.Times(model.NewQuantity(int64(100+t.ExtendedPercent))).Over(100, 6)
-		if priced {
-			price = fmt.Sprintf("up to %s a month", roundedText(month))
-		}
-		silence = fmt.Sprintf("auto-renewal is off and nobody has cancelled: it may go on month by month, up to %d%% dearer (%s)", t.ExtendedPercent, price)
-	} else {
-		term, err := model.NewTerm(t.Duration, t.Billing)
-		if priced && err == nil {
-			price = fmt.Sprintf("%s for the term", roundedText(month.Times(model.NewQuantity(int64(term.Months())))))
-		}
-		silence = fmt.Sprintf("without a decision it renews by itself for %s with %s seats: %s", t.Duration, seats, price)
-	}
-	if t.Promotion != "" {
-		silence += fmt.Sprintf("; promotion %s ends with the term", t.Promotion)
 	}
 	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)), Kind: UndecidedEnd, Customer: pair.Customer,
 		Title:  fmt.Sprintf("%s: the term ends on %s, within %d days, and nobody has said what follows", pair.Label, t.End, within),
-		Detail: silence,
-		Next:   "trueup renewals decide " + pair.Ref.Vendor.ID + " renew, renew-with SEATS, cancel or extend; or say it on the line, or at the vendor's portal", Money: month}, true
+		Detail: silence.Text,
+		Next:   "trueup renewals decide " + pair.Ref.Vendor.ID + " renew, renew-with SEATS, cancel or extend; or say it on the line, or at the vendor's portal", Money: silence.Month}, true
 }
 
 func roundedText(m model.Money) string { return m.Round(model.MinorDigits(m.Currency())).Display() }
+
+// Silence is what follows a term when nobody decides, and what it costs.
+type Silence struct {
+	Text    string      `json:"text"`
+	Extends bool        `json:"extends"`        // it goes on month by month, and dearer; otherwise it renews by itself
+	Price   model.Money `json:"price,omitzero"` // of the whole next term, or of a month where it is extended; no currency when no price is known
+	Month   model.Money `json:"month,omitzero"`
+}
+
+// SilenceOf reckons what follows a term when nobody decides. Money is at the list price.
+func SilenceOf(pair Pair) Silence {
+	t := pair.Term
+	s := Silence{Extends: pair.Vendor.Now["at_end"].String() == EndExtend || t.AutoRenew.Known() && !t.AutoRenew.True()}
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	cost, priced := pair.UnitCost.Money()
+	s.Month = cost.Times(seats)
+	price := "no price is known"
+	if s.Extends {
+		s.Month = s.Month.Times(model.NewQuantity(int64(100+t.ExtendedPercent))).Over(100, 6)
+		if priced {
+			s.Price, price = s.Month, fmt.Sprintf("up to %s a month", roundedText(s.Month))
+		}
+		s.Text = fmt.Sprintf("auto-renewal is off and nobody has cancelled: it may go on month by month, up to %d%% dearer (%s)", t.ExtendedPercent, price)
+	} else {
+		if term, err := model.NewTerm(t.Duration, t.Billing); priced && err == nil {
+			s.Price = s.Month.Times(model.NewQuantity(int64(term.Months())))
+			price = fmt.Sprintf("%s for the term", roundedText(s.Price))
+		}
+		s.Text = fmt.Sprintf("without a decision it renews by itself for %s with %s seats: %s", t.Duration, seats, price)
+	}
+	if t.Promotion != "" {
+		s.Text += fmt.Sprintf("; promotion %s ends with the term", t.Promotion)
+	}
+	return s
+}
