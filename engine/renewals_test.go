@@ -89,6 +89,19 @@ func TestDecisionsAreToldOnce(t *testing.T) {
 	}
 }
 
+// What was to renew as it is follows the seats, on both sides.
+func TestRenewalFollowsTheSeats(t *testing.T) {
+	t.Parallel()
+	o, sub, line := committed(t)
+	o.decideEnd(sub.ID, "renew", "")
+	o.sync()
+	o.edit(o.psa, line, "quantity", model.Int(16))
+	o.sync()
+	o.holds(o.vendor, sub, map[string]string{"quantity": "16", nextSeats: "16"})
+	o.holds(o.psa, line, map[string]string{"quantity": "16", onTheLine: "16"})
+	o.settled()
+}
+
 // Another product or term goes with the seats; a later decision about the same term replaces it.
 func TestDecisionForAnotherProduct(t *testing.T) {
 	t.Parallel()
@@ -172,7 +185,7 @@ func (o *office) renewedAs(old connectors.Ref, id string, seats int64, start mod
 	o.edit(o.vendor, sub, "commitmentEndDate", model.DayValue(start.AddMonths(12).Add(-1)))
 	if listed {
 		o.edit(o.vendor, old, "status", model.Text("deleted"))
-	} else if err := o.vendor.Delete(old); err != nil {
+	} else if err := o.vendor.Remove(old); err != nil {
 		o.t.Fatal(err)
 	}
 	return sub
@@ -320,7 +333,7 @@ func TestUnusedSeatsAreTold(t *testing.T) {
 	o.edit(o.vendor, sub, "refundable", model.List("3 until 2031-05-20T10:00:00Z"))
 	o.sync()
 	u := report().Unused[0]
-	if got := fmt.Sprint(u.Seats, u.Assigned, u.Unused, u.Now, u.Until.Format(time.RFC3339), u.Day, u.Month, u.Renewal, u.Decided, u.Since); got != "14 10 4 3 2031-05-20T10:00:00Z 2031-05-16 64.75 GBP 10 false 2031-04-16" {
+	if got := fmt.Sprintln(u.Seats, u.Assigned, u.Unused, u.Now, u.Until.Format(time.RFC3339), u.Day, u.Month, u.Renewal, u.Decided, u.Since); got != "14 10 4 3 2031-05-20T10:00:00Z 2031-05-16 64.75 GBP 10 false 2031-04-16\n" {
 		t.Errorf("report: %s", got)
 	}
 	// Never below what is in use, without a person's word.

@@ -450,7 +450,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 				v = sent
 			}
 			written[f.Field] = v
-			if f.Reason != plan.AtTermEnd || c.Side == plan.PSA { // what was scheduled for a lower line does not stand on the line yet
+			if c.Side == plan.PSA || !f.Reason.VendorOnly() { // what was scheduled at the vendor alone does not stand on the line yet
 				other[f.Field] = f.To
 			}
 		}

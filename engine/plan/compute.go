@@ -247,7 +247,7 @@ func computePair(p *Plan, in Input, pair Pair) {
 			quiet = false
 		}
 	}
-	pair.reschedule(lost, toVendor, &toNext)
+	pair.reschedule(lost, toVendor, &toNext, &toPSA)
 	postpone(pair, &toVendor, &toNext, &toPSA)
 	unseen := decideEnd(pair, &toNext, &settled)
 	p.fulfil(pair, toVendor, &toNext, &toPSA)
@@ -257,7 +257,7 @@ func computePair(p *Plan, in Input, pair Pair) {
 			toNext.After = append(toNext.After, toVendor.ID)
 		}
 		toVendor.Keeps = nil
-		if slices.ContainsFunc(toPSA.Fields, func(f FieldChange) bool { return f.Reason == Committed }) {
+		if slices.ContainsFunc(toPSA.Fields, func(f FieldChange) bool { return f.Reason == Committed || f.Reason.VendorOnly() }) {
 			toPSA.After = append(toPSA.After, toNext.ID) // the line says what the vendor was told, so the vendor comes first
 		}
 	} else {

@@ -101,7 +101,7 @@ func (p Pair) lost() losses {
 
 // reschedule puts into a plan what the vendor deleted, or what must change with the seats: a subscription that was to renew as it is goes
 // on doing so.
-func (p Pair) reschedule(lost losses, toVendor Change, toNext *Change) {
+func (p Pair) reschedule(lost losses, toVendor Change, toNext, toPSA *Change) {
 	now := p.Vendor.Now["next_quantity"]
 	if lost.next {
 		if len(toNext.Fields) > 0 {
@@ -117,7 +117,18 @@ func (p Pair) reschedule(lost losses, toVendor Change, toNext *Change) {
 			return // postpone schedules the lower number itself
 		}
 		toNext.Fields = append(toNext.Fields, FieldChange{Field: "next_quantity", From: now, To: model.QuantityValue(to), Reason: FollowsSeats})
+		p.showNext(model.QuantityValue(to), FollowsSeats, toPSA)
 	}
+}
+
+// showNext writes the seats to renew with on the line, where the line has a field for them.
+func (p Pair) showNext(seats model.Value, reason Reason, toPSA *Change) {
+	shown := p.PSA.Now["next_quantity"]
+	if !shown.Known() || !p.PSA.Writable["next_quantity"] || shown == seats || shown.Blank() && seats.Blank() {
+		return
+	}
+	toPSA.Fields = slices.DeleteFunc(toPSA.Fields, func(f FieldChange) bool { return f.Field == "next_quantity" })
+	toPSA.Fields = append(toPSA.Fields, FieldChange{Field: "next_quantity", From: shown, To: seats, Reason: reason})
 }
 
 // remember keeps a value that one side alone has.
@@ -161,14 +172,11 @@ func (p *Plan) fulfil(pair Pair, toVendor Change, next, toPSA *Change) {
 	}
 	next.Fields, next.Detail = fields, "decided by "+d.By
 	toPSA.Fields = slices.DeleteFunc(toPSA.Fields, func(f FieldChange) bool { return f.Field == "next_quantity" })
-	shown := pair.PSA.Now["next_quantity"]
 	after := model.Empty(model.TypeQuantity)
 	if d.Action == EndRenew {
 		after = seats
 	}
-	if shown.Known() && pair.PSA.Writable["next_quantity"] && shown != after && !(shown.Blank() && after.Blank()) {
-		toPSA.Fields = append(toPSA.Fields, FieldChange{Field: "next_quantity", From: shown, To: after, Reason: Decided})
-	}
+	pair.showNext(after, Decided, toPSA)
 }
 
 // ComputeAlone plans what a person decided about the end of a term, for a subscription that no line bills.

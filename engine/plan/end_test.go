@@ -142,8 +142,8 @@ func TestRenewalAsItIsFollowsTheSeats(t *testing.T) {
 		p.Vendor.Now["at_end"] = model.Text(EndRenew)
 	}
 	for to, want := range map[int64]string{
-		12: "change vendor quantity=12, schedule vendor next_quantity=12",
-		9:  "change vendor quantity=9, schedule vendor next_quantity=9",
+		12: "change vendor quantity=12, schedule vendor next_quantity=12, change psa next_quantity=12",
+		9:  "change vendor quantity=9, schedule vendor next_quantity=9, change psa next_quantity=9",
 	} {
 		p := Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{roomy(t, to, asIs)}})
 		if got := summary(p); got != want {

@@ -145,6 +145,11 @@ var sentences = map[Reason]string{
 	PerhapsRenewed:    "a subscription came while another of its product went",
 }
 
+// VendorOnly reports a change that tells the vendor what the PSA does not say, or not yet: the PSA is remembered as it was.
+func (r Reason) VendorOnly() bool {
+	return r == AtTermEnd || r == ScheduleLost || r == FollowsSeats || r == Decided
+}
+
 // keeps reports a change that only writes down the other side's id.
 func (r Reason) keeps() bool { return r == KeepID || r == IDOverwritten }
 
