@@ -97,30 +97,66 @@ func (w *world) renewal(g *group, pair plan.Pair, sub subscription) Renewal {
 // ErrNoTerm refuses a decision about a subscription that has no term end to decide about.
 var ErrNoTerm = errors.New("there is no term end to decide")
 
-// DecideEnd keeps what a person decided about the end of the present term of a subscription. Nothing is sent: the next plan carries it, through the
-// flow's guards. customer is needed only where two customers have a subscription of that id.
-func (e *Engine) DecideEnd(ctx context.Context, flow Flow, customer string, d state.EndDecision) (state.EndDecision, Renewal, error) {
+// Deciding is a flow's term ends at one moment, to decide about many of them.
+type Deciding struct {
+	engine *Engine
+	world  *world
+	ends   map[string][]ending // by subscription id, lower case
+}
+
+type ending struct {
+	renewal Renewal
+	pair    plan.Pair
+}
+
+// Decide reads what the store holds of a flow's term ends; it asks no system.
+func (e *Engine) Decide(ctx context.Context, flow Flow) (*Deciding, error) {
 	w, err := e.offline(ctx, flow)
 	if err != nil {
-		return d, Renewal{}, err
+		return nil, err
 	}
-	var found []Renewal
-	var pair plan.Pair
-	err = e.eachTerm(ctx, w, func(g *group, p plan.Pair, sub subscription) {
-		if strings.EqualFold(sub.ID, d.Subscription) && (customer == "" || strings.EqualFold(sub.tenant, customer)) {
-			found, pair = append(found, w.renewal(g, p, sub)), p
-		}
+	d := &Deciding{e, w, map[string][]ending{}}
+	return d, e.eachTerm(ctx, w, func(g *group, p plan.Pair, sub subscription) {
+		id := strings.ToLower(sub.ID)
+		d.ends[id] = append(d.ends[id], ending{w.renewal(g, p, sub), p})
 	})
+}
+
+// Term is the present term of a subscription; ok is false when it has none, or when two customers have a subscription of that id and none
+// is named.
+func (d *Deciding) Term(customer, subscription string) (r Renewal, ok bool) {
+	found := d.find(customer, subscription)
+	if len(found) != 1 {
+		return r, false
+	}
+	return found[0].renewal, true
+}
+
+func (d *Deciding) find(customer, subscription string) (found []ending) {
+	for _, e := range d.ends[strings.ToLower(subscription)] {
+		if customer == "" || strings.EqualFold(e.renewal.CustomerID, customer) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// End keeps what a person decided about the end of the present term of a subscription. Nothing is sent: the next plan carries it, through the
+// flow's guards. The decision's customer is needed only where two customers have a subscription of that id.
+func (d *Deciding) End(ctx context.Context, said state.EndDecision) (state.EndDecision, Renewal, error) {
+	w := d.world
+	found := d.find(said.Customer, said.Subscription)
 	refuse := func(format string, args ...any) (state.EndDecision, Renewal, error) {
-		return d, Renewal{}, fmt.Errorf("decide the end of subscription %s: %w: %s", d.Subscription, ErrNoTerm, fmt.Sprintf(format, args...))
+		return said, Renewal{}, fmt.Errorf("decide the end of subscription %s: %w: %s", said.Subscription, ErrNoTerm, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case err != nil:
-		return d, Renewal{}, err
 	case len(found) == 0:
-		return refuse("%s knows no subscription of that id that is charged for and has a term; see trueup renewals", w.vendor.Name)
+		return refuse("%s knows no subscription of that id that is charged for and has a term; see trueup renewals --all", w.vendor.Name)
 	case len(found) > 1:
-		return refuse("two customers have it; name one with --customer: %s or %s", found[0].CustomerID, found[1].CustomerID)
+		return refuse("two customers have it; name one with --customer: %s or %s", found[0].renewal.CustomerID, found[1].renewal.CustomerID)
+	}
+	r, pair := found[0].renewal, found[0].pair
+	switch {
 	case !pair.Term.Schedulable:
 		return refuse("%s takes no instructions for the end of a term; decide in its portal", w.vendor.Name)
 	case pair.Locked != "":
@@ -128,21 +164,20 @@ func (e *Engine) DecideEnd(ctx context.Context, flow Flow, customer string, d st
 	case model.DayOf(w.now.UTC()).Cmp(pair.Term.End) > 0:
 		return refuse("its term ended on %s; the next run reads what followed", pair.Term.End)
 	}
-	if d.Product != "" {
-		if _, sold := w.vendorProducts[d.Product]; !sold {
-			return refuse("the price list of %s has no %q; of this product it has: %s", w.vendor.Name, d.Product, strings.Join(w.plansOf(d.Product, pair.Term.Product), ", "))
+	if said.Product != "" {
+		if _, sold := w.vendorProducts[said.Product]; !sold {
+			return refuse("the price list of %s has no %q; of this product it has: %s", w.vendor.Name, said.Product, strings.Join(w.plansOf(said.Product, pair.Term.Product), ", "))
 		}
 		if !w.vendor.Schedulable(model.KindSubscription, "next_product") {
 			return refuse("the mapping of %s schedules no other product; map next_product", w.vendor.Name)
 		}
 	}
-	if d.Action != plan.EndRenew && !w.vendor.Schedulable(model.KindSubscription, "at_end") {
+	if said.Action != plan.EndRenew && !w.vendor.Schedulable(model.KindSubscription, "at_end") {
 		return refuse("the mapping of %s does not say how a term is cancelled or extended; map at_end", w.vendor.Name)
 	}
-	r := found[0]
-	d.Flow, d.Customer, d.Subscription, d.TermEnd = flow.Name, r.CustomerID, r.Subscription, r.End
-	d, err = e.Store.DecideEnd(ctx, d)
-	return d, r, err
+	said.Flow, said.Customer, said.Subscription, said.TermEnd = w.flow.Name, r.CustomerID, r.Subscription, r.End
+	kept, err := d.engine.Store.DecideEnd(ctx, said)
+	return kept, r, err
 }
 
 // plansOf are the products that may have been meant: of the same SKU as the one asked for, and of today's.

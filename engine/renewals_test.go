@@ -21,7 +21,11 @@ const nextProduct = "nextProduct"
 
 func (o *office) decideEnd(subscription, action, seats string) {
 	o.t.Helper()
-	_, _, err := o.engine.DecideEnd(o.t.Context(), o.flow, "", state.EndDecision{Subscription: subscription, Action: action, Seats: seats, Person: "ana@desk", Reason: "asked Kea"})
+	deciding, err := o.engine.Decide(o.t.Context(), o.flow)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	_, _, err = deciding.End(o.t.Context(), state.EndDecision{Subscription: subscription, Action: action, Seats: seats, Person: "ana@desk", Reason: "asked Kea"})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -108,7 +112,11 @@ func TestDecisionForAnotherProduct(t *testing.T) {
 	o, sub, _ := committed(t)
 	o.price(premium, "P3Y", "annual", "14 GBP", "19 GBP")
 	o.sync()
-	_, _, err := o.engine.DecideEnd(t.Context(), o.flow, "", state.EndDecision{Subscription: sub.ID, Action: "renew", Product: premium + " P3Y annual", Person: "ana@desk"})
+	deciding, err := o.engine.Decide(t.Context(), o.flow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = deciding.End(t.Context(), state.EndDecision{Subscription: sub.ID, Action: "renew", Product: premium + " P3Y annual", Person: "ana@desk"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +152,11 @@ func TestDecisionsThatAreRefused(t *testing.T) {
 				tt.d.Subscription = sub.ID
 			}
 			tt.d.Person = "ana@desk"
-			if _, _, err := o.engine.DecideEnd(t.Context(), o.flow, "", tt.d); !errors.Is(err, engine.ErrNoTerm) || !strings.Contains(err.Error(), tt.want) {
+			deciding, err := o.engine.Decide(t.Context(), o.flow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := deciding.End(t.Context(), tt.d); !errors.Is(err, engine.ErrNoTerm) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})

@@ -195,16 +195,20 @@ func (a *app) decideEnd(ctx context.Context, flowName, customer, term, billing s
 	if d.Person, err = a.person(); err != nil {
 		return err
 	}
-	flow, now, err := s.flowOf(ctx, flows, customer, d.Subscription)
+	d.Customer = customer
+	flow, deciding, err := s.flowOf(ctx, flows, customer, d.Subscription)
 	if err != nil {
 		return err
 	}
-	if term != "" || billing != "" {
+	if now, ok := deciding.Term(customer, d.Subscription); ok && (term != "" || billing != "") {
 		if d.Product, err = otherTerm(now.Product, term, billing); err != nil {
 			return usageError{err}
 		}
 	}
-	d, r, err := s.engine.DecideEnd(ctx, flow, customer, d)
+	d, r, err := deciding.End(ctx, d)
+	if errors.Is(err, engine.ErrNoTerm) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}
@@ -223,26 +227,22 @@ func (a *app) decideEnd(ctx context.Context, flowName, customer, term, billing s
 }
 
 // flowOf finds the flow whose vendor has a subscription with a term.
-func (s *session) flowOf(ctx context.Context, flows []engine.Flow, customer, id string) (engine.Flow, engine.Renewal, error) {
-	var flow engine.Flow
-	var found engine.Renewal
+func (s *session) flowOf(ctx context.Context, flows []engine.Flow, customer, id string) (flow engine.Flow, found *engine.Deciding, err error) {
 	for _, f := range flows {
-		all, err := s.engine.Renewals(ctx, f, 0)
+		deciding, err := s.engine.Decide(ctx, f)
 		if err != nil {
-			return flow, found, err
+			return flow, nil, err
 		}
-		i := slices.IndexFunc(all, func(r engine.Renewal) bool {
-			return strings.EqualFold(r.Subscription, id) && (customer == "" || strings.EqualFold(r.CustomerID, customer))
-		})
+		_, has := deciding.Term(customer, id)
 		switch {
-		case i >= 0 && found.Subscription != "":
-			return flow, found, usageError{fmt.Errorf("flows %s and %s both have subscription %s; name one with --flow", flow.Name, f.Name, id)}
-		case i >= 0:
-			flow, found = f, all[i]
+		case has && found != nil:
+			return flow, nil, usageError{fmt.Errorf("flows %s and %s both have subscription %s; name one with --flow", flow.Name, f.Name, id)}
+		case has || len(flows) == 1: // the one flow says itself why it has none
+			flow, found = f, deciding
 		}
 	}
-	if found.Subscription == "" {
-		return flow, found, usageError{fmt.Errorf("no flow knows a subscription %q that is charged for and has a term that is not over; see trueup renewals --all", id)}
+	if found == nil {
+		return flow, nil, usageError{fmt.Errorf("no flow knows a subscription %q that is charged for and has a term; see trueup renewals --all", id)}
 	}
 	return flow, found, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -85,25 +86,25 @@ func (a *app) decideUnused(c *cobra.Command, s *session, flow engine.Flow, repor
 	if err != nil {
 		return 0, err
 	}
-	renewals, err := s.engine.Renewals(c.Context(), flow, 0)
+	deciding, err := s.engine.Decide(c.Context(), flow)
 	if err != nil {
 		return 0, err
 	}
-	open := map[[2]string]bool{}
-	for _, r := range renewals {
-		open[[2]string{r.CustomerID, r.Subscription}] = r.Undecided()
-	}
 	for _, u := range report.Unused {
-		if u.Decided || u.Renewal == "" || !open[[2]string{u.CustomerID, u.Subscription}] {
+		term, ok := deciding.Term(u.CustomerID, u.Subscription)
+		if u.Decided || u.Renewal == "" || !ok || !term.Undecided() {
 			continue
 		}
-		_, _, err := s.engine.DecideEnd(c.Context(), flow, u.CustomerID, state.EndDecision{Subscription: u.Subscription, Action: plan.EndRenew, Seats: u.Renewal,
+		_, _, err := deciding.End(c.Context(), state.EndDecision{Customer: u.CustomerID, Subscription: u.Subscription, Action: plan.EndRenew, Seats: u.Renewal,
 			Person: person, Reason: fmt.Sprintf("%s of %s seats are in use", u.Assigned, u.Seats)})
-		if err != nil {
+		switch {
+		case errors.Is(err, engine.ErrNoTerm):
 			a.say("%s", err)
-			continue
+		case err != nil:
+			return n, err
+		default:
+			n++
 		}
-		n++
 	}
 	return n, nil
 }

@@ -179,8 +179,12 @@ func (o *printer) plan(p Plan) {
 	}
 	if len(p.Findings) > 0 {
 		o.heading("Findings")
-		for i, f := range p.Findings {
-			if o.cut(i, len(p.Findings), "--all shows them") {
+		findings := p.Findings
+		if o.limit > 0 {
+			findings = alike(findings)
+		}
+		for i, f := range findings {
+			if o.cut(i, len(findings), "--all shows them") {
 				break
 			}
 			o.item("%s: %s", f.Title, f.Detail)
