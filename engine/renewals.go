@@ -72,7 +72,7 @@ func (w *world) renewal(g *group, pair plan.Pair, sub subscription) Renewal {
 	d, open := w.decided(sub)
 	switch {
 	case open:
-		r.Decision, r.NextSeats, r.NextProduct, r.By = d.Action, d.Seats, d.Product, decidedBy(d)
+		r.Decision, r.NextSeats, r.NextProduct, r.By, r.Told = d.Action, d.Seats, d.Product, decidedBy(d), plan.ToldAlready(pair)
 	case action == plan.EndExtend && d.ID == "", action == "" && next.Blank():
 		// An extended term that nobody asked for is what follows silence.
 	default:

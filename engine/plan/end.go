@@ -145,27 +145,14 @@ func (p *Plan) fulfil(pair Pair, toVendor Change, next, toPSA *Change) {
 	if d == nil || !pair.Term.Schedulable || pair.Term.End.IsZero() {
 		return
 	}
-	now := pair.Vendor.Now
-	seats := d.Seats
-	if !seats.Known() {
-		seats = now["quantity"]
-		if _, to, changes := toVendor.Seats(); changes {
-			seats = model.QuantityValue(to)
-		}
+	seats := pair.Vendor.Now["quantity"]
+	if _, to, changes := toVendor.Seats(); changes {
+		seats = model.QuantityValue(to)
 	}
-	fields := []FieldChange{{Field: "at_end", From: now["at_end"], To: model.Text(d.Action), Reason: Decided}}
-	done := now["at_end"].String() == d.Action
-	if d.Action == EndRenew {
-		fields = []FieldChange{{Field: "next_quantity", From: now["next_quantity"], To: seats, Reason: Decided}}
-		done = now["next_quantity"] == seats
-		product := d.Product
-		if !product.Known() && !now["next_product"].Blank() {
-			product = model.Text(pair.Term.Product) // another one was scheduled, and is not wanted any more
-		}
-		if product.Known() && now["next_product"] != product {
-			fields, done = append(fields, FieldChange{Field: "next_product", From: now["next_product"], To: product, Reason: Decided}), false
-		}
+	if d.Seats.Known() {
+		seats = d.Seats
 	}
+	fields, done := pair.decision(seats)
 	if done {
 		p.Fulfilled = append(p.Fulfilled, d.ID)
 		return
@@ -177,6 +164,37 @@ func (p *Plan) fulfil(pair Pair, toVendor Change, next, toPSA *Change) {
 		after = seats
 	}
 	pair.showNext(after, Decided, toPSA)
+}
+
+// decision is what the vendor must be told of a decision; done is true when it says so already. seats are those to renew with.
+func (p Pair) decision(seats model.Value) (fields []FieldChange, done bool) {
+	d, now := p.Term.Decision, p.Vendor.Now
+	if d.Action != EndRenew {
+		return []FieldChange{{Field: "at_end", From: now["at_end"], To: model.Text(d.Action), Reason: Decided}}, now["at_end"].String() == d.Action
+	}
+	fields = []FieldChange{{Field: "next_quantity", From: now["next_quantity"], To: seats, Reason: Decided}}
+	done = now["next_quantity"] == seats
+	product := d.Product
+	if !product.Known() && !now["next_product"].Blank() {
+		product = model.Text(p.Term.Product) // another one was scheduled, and is not wanted any more
+	}
+	if product.Known() && now["next_product"] != product {
+		fields, done = append(fields, FieldChange{Field: "next_product", From: now["next_product"], To: product, Reason: Decided}), false
+	}
+	return fields, done
+}
+
+// ToldAlready reports that the vendor says what a person decided.
+func ToldAlready(p Pair) bool {
+	if p.Term.Decision == nil {
+		return false
+	}
+	seats := p.Vendor.Now["quantity"]
+	if p.Term.Decision.Seats.Known() {
+		seats = p.Term.Decision.Seats
+	}
+	_, done := p.decision(seats)
+	return done
 }
 
 // ComputeAlone plans what a person decided about the end of a term, for a subscription that no line bills.
