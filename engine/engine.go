@@ -102,9 +102,13 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
+		recent, err := e.recent(ctx, world, proposed)
+		if err != nil {
+			return err
+		}
 		guards := flow.Guards
 		guards.Unattended, guards.FourEyes = flow.Mode == ModeWrite, flow.Approvals > 1
-		result.Plan = plan.Guard(proposed, guards, world.extent)
+		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err

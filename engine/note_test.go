@@ -218,13 +218,13 @@ func TestPutBackHoldsAnEditThatWaitsForAPerson(t *testing.T) {
 	}
 }
 
+var errKilled = errors.New("killed")
+
 // mute lets the process die at a write to the store about a note: before it is intended, or after it was sent.
 type mute struct {
 	apply.Store
 	at state.JournalState
 }
-
-var errKilled = errors.New("killed")
 
 func (m mute) Append(ctx context.Context, entries ...state.Entry) error {
 	if m.at == state.JournalIntended && strings.Contains(string(entries[0].Body), string(plan.Told)) {

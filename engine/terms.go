@@ -161,7 +161,7 @@ func (w *world) alonePair(g *group, sub subscription) plan.Pair {
 // planAlone plans what was decided about the terms of subscriptions that no line bills, and tells of those that nobody decided.
 func (w *world) planAlone(g *group, pairs []pairing, p *plan.Plan) {
 	for _, sub := range g.subs {
-		if sub.gone || sub.broken || !billable(sub) || slices.ContainsFunc(pairs, func(pair pairing) bool { return pair.sub.ID == sub.ID && pair.sub.tenant == sub.tenant }) {
+		if sub.gone || sub.broken || sub.shaped || !billable(sub) || slices.ContainsFunc(pairs, func(pair pairing) bool { return pair.sub.ID == sub.ID && pair.sub.tenant == sub.tenant }) {
 			continue
 		}
 		pair := w.alonePair(g, sub)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,9 +38,11 @@ type world struct {
 	extent    plan.Extent
 	ends      map[string]state.EndDecision // what people decided about term ends, by endKey
 	heldSince map[string]time.Time         // by customer, see heldSince
-	findings  []plan.Finding
-	partial   []string
-	told      map[string]told // lines about which there may be news, by link
+	// heldTogether is since when something is held over a limit together with what was done before, by customer; under "" for the run.
+	heldTogether map[string]time.Time
+	findings     []plan.Finding
+	partial      []string
+	told         map[string]told // lines about which there may be news, by link
 }
 
 // translate reads both sides' stored records into the model.
@@ -81,7 +84,7 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 	if err := e.loadEnds(ctx, w); err != nil {
 		return nil, err
 	}
-	if w.heldSince, err = e.heldSince(ctx, flow.Name); err != nil {
+	if w.heldSince, w.heldTogether, err = e.heldSince(ctx, flow.Name); err != nil {
 		return nil, err
 	}
 	open, err := e.Store.OpenIntents(ctx, flow.Name)
@@ -91,6 +94,11 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 	for _, entry := range open {
 		w.inFlight[flightKey(entry.Account, entry.Ref.Parent, entry.Ref.ID)] = true
 		w.inFlight[entry.Link] = true
+		var change struct{ ID string }
+		if err := json.Unmarshal(entry.Body, &change); err != nil {
+			return nil, fmt.Errorf("read intent %s from the journal: %w", entry.Intent, err)
+		}
+		w.inFlight[change.ID] = true
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
 		w.partial = append(w.partial, side.unread()...)
@@ -149,6 +157,8 @@ type group struct {
 	label   string
 	subs    []subscription
 	lines   []line
+	shapes  []shape  // those that do not stand one to one
+	stale   []string // kept links whose records belong to others now
 }
 
 // known are the group's vendor customers, those that are not listed any more last: their lines go on billing, so a person is
@@ -161,6 +171,7 @@ type subscription struct {
 	complete bool
 	gone     bool
 	broken   bool // a value of it could not be read
+	shaped   bool // decided about together with others
 }
 
 type line struct {
@@ -168,6 +179,7 @@ type line struct {
 	parent   string
 	complete bool
 	claimed  bool // paired with a subscription
+	shaped   bool // decided about together with others
 }
 
 // load reads a group's subscriptions and lines from the store.
@@ -181,7 +193,7 @@ func (e *Engine) load(ctx context.Context, w *world, g *group) error {
 				w.findings = append(w.findings, badValue(w.vendor, p))
 			}
 			if accepted {
-				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, lost || !stored.Gone.IsZero(), len(problems) > 0})
+				g.subs = append(g.subs, subscription{Record: rec, tenant: tenant.ID, complete: complete, gone: lost || !stored.Gone.IsZero(), broken: len(problems) > 0})
 			}
 			return nil
 		})

@@ -155,6 +155,8 @@ var Tables = []Table{
 		{Name: "subscription", Type: TypeText, Ref: KindSubscription, Doc: "Id of the vendor subscription it bills; kept on the line it rebuilds lost links."},
 		{Name: "quantity", Type: TypeQuantity, Doc: "Seats on the line, before anything included in a base fee."},
 		{Name: "next_quantity", Type: TypeQuantity, Doc: "Seats to renew with at the end of the term; empty when nothing is scheduled."},
+		{Name: "agreed", Type: TypeQuantity, Doc: "Seats agreed with the customer, typed beside the quantity; for lines that count agreed seats."},
+		{Name: "seat_rule", Type: TypeText, Doc: "How this line counts its seats, where it is not as the flow says: a count like \"purchased - 5\", or part or rest where several lines bill one subscription."},
 		{Name: "less_included", Type: TypeQuantity, Doc: "Seats covered by the base fee; billed = quantity - less_included."},
 		{Name: "unit_cost", Type: TypeMoney, Doc: "Cost for one seat and billing period; all digits kept."},
 		{Name: "unit_price", Type: TypeMoney, Doc: "Price for one seat and billing period; all digits kept."},

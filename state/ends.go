@@ -33,7 +33,7 @@ const endColumns = `id, flow, customer, subscription, term_end, action, seats, p
 // DecideEnd keeps what a person decided and returns it with its id and time. A later decision about the same term replaces the earlier one;
 // nothing is deleted.
 func (s *Store) DecideEnd(ctx context.Context, d EndDecision) (EndDecision, error) {
-	d.At, d.Run, d.Told = s.clock(), "", time.Time{}
+	d.Run, d.Told = "", time.Time{}
 	if d.Flow == "" || d.Subscription == "" || d.TermEnd.IsZero() || d.Action == "" || d.Person == "" {
 		return d, fmt.Errorf("keep a decision about the end of subscription %q: it needs a flow, a term end, an action and a person", d.Subscription)
 	}
@@ -42,11 +42,13 @@ func (s *Store) DecideEnd(ctx context.Context, d EndDecision) (EndDecision, erro
 		return d, fmt.Errorf("make an id: %w", err)
 	}
 	d.ID, d.Reason = id.String(), storable(d.Reason)
-	return d, s.update(ctx, "keep a decision about the end of subscription "+d.Subscription, func(t tx) error {
+	err = s.update(ctx, "keep a decision about the end of subscription "+d.Subscription, func(t tx) error {
+		d.At = t.now
 		return t.insert(ctx, `end_decisions`, endColumns, ``, 1, func(int) []any {
 			return []any{d.ID, d.Flow, d.Customer, d.Subscription, d.TermEnd.String(), d.Action, d.Seats, d.Product, d.Person, d.Reason, moment{&d.At}, d.Run, moment{&d.Told}}
 		})
 	})
+	return d, err
 }
 
 // EndDecisions are the decisions of a flow about terms that end on a day or later, the standing one of each term, oldest first.
@@ -83,7 +85,7 @@ func (s *Store) EndsTold(ctx context.Context, ids []string, run string) error {
 		return nil
 	}
 	return s.update(ctx, "note which decisions about term ends are done", func(t tx) error {
-		now := stamp(s.clock())
+		now := stamp(t.now)
 		for _, id := range ids {
 			if _, err := t.exec(ctx, `UPDATE end_decisions SET told_run = ?, told_at = ? WHERE tenant = @tenant AND id = ? AND told_at = ''`, run, now, id); err != nil {
 				return err

@@ -93,6 +93,7 @@ func TestPostgres(t *testing.T) {
 		"the journal never changes":     postgresJournalNeverChanges,
 		"tampering is named":            postgresTampered,
 		"two processes write one chain": postgresTwoProcesses,
+		"the server's clock counts":     postgresClock,
 		"busy while another writes":     postgresBusy,
 		"whatever level is the default": postgresIsolation,
 		"a copy shuts out all tenants":  postgresCopyAlone,
@@ -248,6 +249,33 @@ func postgresTampered(t *testing.T) {
 }
 
 func postgresTwoProcesses(t *testing.T) { writeOneChain(t, schema(t)) }
+
+// A machine whose clock is two minutes slow keeps the times of the server, as one whose clock is right sees them.
+func postgresClock(t *testing.T) {
+	dsn := schema(t)
+	slow, right := openPostgres(t, dsn, state.WithClock(func() time.Time { return time.Now().Add(-2 * time.Minute) })), openPostgres(t, dsn)
+	before, err := right.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Join(t.Context(), "slow"); err != nil {
+		t.Fatal(err)
+	}
+	run, err := slow.StartRun(t.Context(), state.Run{Kind: state.RunFlow, Name: "flow", Trigger: state.TriggerManual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := right.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.Started.Before(before) || run.Started.After(after) {
+		t.Errorf("a run began at %s, between %s and %s", run.Started, before, after)
+	}
+	if live, err := right.Daemons(t.Context()); err != nil || len(live) != 1 {
+		t.Errorf("another machine sees %v (%v)", live, err)
+	}
+}
 
 // At a higher level the picture is taken before the lock is there, and every writer that had to wait would number its entry like the one before.
 func postgresIsolation(t *testing.T) {

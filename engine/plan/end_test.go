@@ -56,7 +56,7 @@ func TestSeatsThatAreHeld(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := Guard(Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{roomy(t, tt.to, tt.alter)}}), Guards{Cancel: CancelTermEnd}, Extent{"Kea": model.NewQuantity(100)})
+			p := Guard(Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{roomy(t, tt.to, tt.alter)}}), Guards{Cancel: CancelTermEnd}, Extent{"Kea": model.NewQuantity(100)}, Recent{})
 			got := summary(p)
 			if i := strings.Index(got, ", held waits_for"); i > 0 {
 				got = got[:i] // the line waits for what is held at the vendor
@@ -195,7 +195,7 @@ func TestDecisions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := Guard(Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{lowered(t, tt.to, tt.alter)}}), tt.guards, Extent{"Kea": model.NewQuantity(100)})
+			p := Guard(Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{lowered(t, tt.to, tt.alter)}}), tt.guards, Extent{"Kea": model.NewQuantity(100)}, Recent{})
 			got, _, _ := strings.Cut(summary(p), ", held waits_for")
 			got = strings.TrimPrefix(got, "change psa next_quantity=8, ")
 			got = strings.TrimPrefix(got, "change psa next_quantity=18, ")

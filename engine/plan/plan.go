@@ -76,13 +76,25 @@ type Change struct {
 	Pair  PairRef       `json:"pair"` // the pair this change settles
 	After []string      `json:"after,omitempty"`
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
-	Refs   map[string]string `json:"refs,omitempty"`
-	Reason Reason            `json:"reason"`
-	Effect Effect            `json:"effect"`
+	Refs map[string]string `json:"refs,omitempty"`
+	// Together names changes that share their seats: where one is held, all are.
+	Together string `json:"together,omitempty"`
+	// Members are the links whose seats this change settles, where there are several or the line counts in its own way.
+	Members []Member `json:"members,omitempty"`
+	Shares  string   `json:"shares,omitempty"` // for people: how the seats of several records make one number
+	Reason  Reason   `json:"reason"`
+	Effect  Effect   `json:"effect"`
 	// Detail is why, where the reason alone does not say it: what the vendor answered to an edit that is put back.
 	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
+}
+
+// Member is one of several links that a change settles, and what is remembered of its two sides when the change is done.
+type Member struct {
+	Pair   PairRef      `json:"pair"`
+	Vendor model.Fields `json:"vendor,omitempty"`
+	PSA    model.Fields `json:"psa,omitempty"`
 }
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
@@ -93,8 +105,9 @@ type PairRef struct {
 	Vendor        Ref        `json:"vendor,omitzero"`
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
-	How           string     `json:"how,omitempty"` // evidence for the pair
-	Was           string     `json:"-"`             // the vendor record that the link led to until now; the vendor renewed it under another id
+	How           string     `json:"how,omitempty"`   // evidence for the pair
+	Was           string     `json:"-"`               // the vendor record that the link led to until now; the vendor renewed it under another id
+	Shape         Shape      `json:"shape,omitempty"` // "" where one line bills what one subscription has
 }
 
 // FieldChange keeps old and new together.
@@ -162,6 +175,7 @@ type Plan struct {
 	Remember []Memory  `json:"-"`
 	// Fulfilled are the decisions about the end of a term that the vendor has been told, by id.
 	Fulfilled []string `json:"-"`
+	Close     []string `json:"-"` // kept links that others have taken the place of
 }
 
 // Empty reports whether there is nothing to write.
@@ -174,6 +188,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
 	p.Fulfilled = append(p.Fulfilled, o.Fulfilled...)
+	p.Close = append(p.Close, o.Close...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)
 	p.Counts.Customers += o.Counts.Customers
@@ -227,6 +242,10 @@ func (p Plan) Digest() string {
 	for i := range sorted.Changes {
 		// A pair that was met for the first time in this plan has a kept link in the next; what would be written is the same.
 		sorted.Changes[i].Pair.Link = ""
+		sorted.Changes[i].Members = slices.Clone(sorted.Changes[i].Members)
+		for j := range sorted.Changes[i].Members {
+			sorted.Changes[i].Members[j].Pair.Link = ""
+		}
 	}
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)

@@ -27,6 +27,8 @@ const (
 	Decided        Reason = "decided"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	CountChanged   Reason = "count_changed"
+	NewPart        Reason = "new_part"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -56,6 +58,15 @@ const (
 	ComesBack        Reason = "comes_back"
 	Refused          Reason = "refused"
 
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
+	OutOfCount           Reason = "out_of_count"
+	OutOfRatio           Reason = "out_of_ratio"
+	NoRest               Reason = "no_rest"
+	LastSeat             Reason = "last_seat"
+	NotCounted           Reason = "not_counted"
+
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
 	UnmatchedCustomer Reason = "unmatched_customer"
@@ -74,6 +85,8 @@ const (
 	UndecidedEnd      Reason = "undecided_term_end"
 	UnusedSeats       Reason = "unused_seats"
 	PerhapsRenewed    Reason = "perhaps_renewed"
+	BadRule           Reason = "bad_seat_rule"
+	Regrouped         Reason = "regrouped"
 )
 
 var sentences = map[Reason]string{
@@ -98,6 +111,8 @@ var sentences = map[Reason]string{
 	Decided:        "decided by a person for the end of the term",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	CountChanged:   "the line counts its seats in another way than when it was last written",
+	NewPart:        "a new part takes its seats from the line that bills the rest",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -126,6 +141,15 @@ var sentences = map[Reason]string{
 	ComesBack:        "the flow would write it again",
 	Refused:          "the vendor refused it",
 
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
+	OutOfCount:           "the way this line counts never comes to this number",
+	OutOfRatio:           "the parts of a bundle are not in its ratio",
+	NoRest:               "the parts of a subscription do not add up, and no line takes the difference",
+	LastSeat:             "a subscription has at least one seat until it is cancelled",
+	NotCounted:           "a number that this line counts is not known",
+
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
 	NameOnly:          "only the name matches",
@@ -143,6 +167,8 @@ var sentences = map[Reason]string{
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
 	UnusedSeats:       "seats are paid for and not in use",
 	PerhapsRenewed:    "a subscription came while another of its product went",
+	BadRule:           "the seat rule of a line cannot be followed",
+	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }
 
 // VendorOnly reports a change that tells the vendor what the PSA does not say, or not yet: the PSA is remembered as it was.

@@ -247,6 +247,9 @@ func (o *printer) change(c Change) {
 			}
 		}
 		o.item("    %s (%s)", strings.Join(parts, ", "), c.Reason.Sentence())
+		if c.Shares != "" {
+			o.item("    %s", c.Shares)
+		}
 		return
 	}
 	for _, f := range c.Fields {
@@ -260,6 +263,9 @@ func (o *printer) change(c Change) {
 	}
 	if c.Reason == Decided {
 		o.item("    %s", c.Detail)
+	}
+	if c.Shares != "" {
+		o.item("    %s", c.Shares)
 	}
 }
 

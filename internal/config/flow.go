@@ -93,6 +93,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Products = readProducts(m.Get("products"))
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
+	f.Bundles = readBundles(m.Get("bundles"))
 	f.Guards = readGuards(m.Get("guards"))
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
@@ -208,11 +209,8 @@ func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
 func readLines(n *strictyaml.Node) engine.LineRules {
 	m := n.Map()
 	rules := engine.LineRules{First: oneOf(m.Get("first"), plan.FirstHold, plan.FirstVendor, plan.FirstPSA, plan.FirstHold)}
-	if count := m.Get("count"); count.IsScalar() && count.Text() != "purchased" {
-		count.Complain("write count: purchased, or remove the line", "counting %q is not offered by this trueup", count.Text())
-	} else {
-		count.Text() // complains about the shape, if there is one
-	}
+	count := m.Get("count")
+	rules.Count, rules.Group = readCount(count), readGroup(m.Get("group"))
 	rules.MissingPSA = readMissingPSA(m)
 	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
@@ -221,6 +219,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	if fields.IsMap() && len(rules.Fields) == 0 {
 		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
 	}
+	refuseTyping(count, rules)
 	m.Close()
 	return rules
 }
@@ -283,6 +282,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.Together = readTogether(m.Get("together"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g

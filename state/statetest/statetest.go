@@ -53,6 +53,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"links: a vendor record has one active link in a flow", linksVendorOnce},
 		{"links: a line is claimed by one flow", linksClaimed},
 		{"links: records that are not lines may be shared", linksShared},
+		{"links: a line is shared by those of one sum, a vendor record by those of one split", linksShapes},
 		{"links: claims inside one call are found and nothing is kept", linksClaimedInBatch},
 		{"links: closing and replacing in one call", linksReplaced},
 		{"links: what is incomplete is refused", linksRefused},
@@ -79,6 +80,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: all entries or none", journalAtomic},
 		{"journal: settled in one piece", journalSettle},
 		{"journal: open intents", journalOpen},
+		{"journal: what a flow wrote lately", journalWritten},
 		{"journal: history by link, record, run and intent", journalFilter},
 		{"journal: the chain holds and its head moves", journalVerify},
 		{"journal: written by many at once", journalRace},
@@ -91,8 +93,8 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
-
 		{"lock: who is taken for dead begins no write", lockFences},
+		{"lock: machines whose clocks differ neither lose nor steal", lockSkewed},
 		{"budgets: turns follow each other, whoever takes them", budgets},
 		{"budgets: what the system asks holds everybody", budgetsHeld},
 
@@ -102,7 +104,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 			t.Parallel()
 			clock := &Clock{now: time.Date(2031, 1, 31, 6, 0, 0, 0, time.UTC)}
 			open := database(t)
-			c.test(t, &bench{open(state.WithClock(clock.Now)), clock, open})
+			c.test(t, &bench{open(by(clock.Now)...), clock, open})
 		})
 	}
 }
@@ -112,6 +114,11 @@ type bench struct {
 	*state.Store
 	clock *Clock
 	open  Opener
+}
+
+// by lets a store live by a clock, whoever's clock counts.
+func by(now func() time.Time) []state.Option {
+	return []state.Option{state.WithClock(now), state.WithServerClock(now)}
 }
 
 // Clock is a clock for tests.
