@@ -1,6 +1,7 @@
 package partnercenter
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
@@ -15,6 +16,9 @@ type meaning struct {
 
 // afterRenewal is how long Microsoft asks to wait when another operation holds the subscription.
 const afterRenewal = 2 * time.Minute
+
+// unauthorized comes with status 401.
+const unauthorized = "400"
 
 // noRelationship answers for every customer that is not ours, or does not exist.
 const noRelationship = "20002"
@@ -88,19 +92,19 @@ var codes = map[string]meaning{
 	"900420": {connectors.ClassAuth, "the token was issued for another address", "check the settings api and sign_in"},
 	"900124": {connectors.ClassAuth, "the partner has not accepted the Microsoft Partner Agreement", "have a global admin accept it in Partner Center"},
 	// The request.
-	"400":    {connectors.ClassAuth, "access is denied", hintRights},
-	"800001": {connectors.ClassAuth, "the service found no token", "check the settings sign_in and api of this account"},
-	"800002": {connectors.ClassInvalid, "something in the request is not valid", hintReport},
-	"3000":   {connectors.ClassInvalid, "a property in the request is not valid", hintReport},
-	"900126": {connectors.ClassInvalid, "the service does not know a word in the request", hintReport},
-	"800042": {connectors.ClassInvalid, "this is not supported", hintPortal},
-	"900141": {connectors.ClassInvalid, "this is not supported", hintPortal},
-	"900127": {connectors.ClassInvalid, "this is not supported in a sandbox", "try it in a production account"},
-	"900322": {connectors.ClassInvalid, "this product is not sold in a sandbox", "try it in a production account"},
-	"900263": {connectors.ClassInvalid, "this is not supported for legacy subscriptions", hintPortal},
-	"900321": {connectors.ClassInvalid, "this is not supported for a savings plan", hintPortal},
-	"900316": {connectors.ClassAuth, "this needs another kind of token", "set refresh_token in this account"},
-	"800036": {connectors.ClassStale, "a condition of the change does not hold any more", hintReadAgain},
+	unauthorized: {connectors.ClassAuth, "access is denied", hintRights},
+	"800001":     {connectors.ClassAuth, "the service found no token", "check the settings sign_in and api of this account"},
+	"800002":     {connectors.ClassInvalid, "something in the request is not valid", hintReport},
+	"3000":       {connectors.ClassInvalid, "a property in the request is not valid", hintReport},
+	"900126":     {connectors.ClassInvalid, "the service does not know a word in the request", hintReport},
+	"800042":     {connectors.ClassInvalid, "this is not supported", hintPortal},
+	"900141":     {connectors.ClassInvalid, "this is not supported", hintPortal},
+	"900127":     {connectors.ClassInvalid, "this is not supported in a sandbox", "try it in a production account"},
+	"900322":     {connectors.ClassInvalid, "this product is not sold in a sandbox", "try it in a production account"},
+	"900263":     {connectors.ClassInvalid, "this is not supported for legacy subscriptions", hintPortal},
+	"900321":     {connectors.ClassInvalid, "this is not supported for a savings plan", hintPortal},
+	"900316":     {connectors.ClassAuth, "this needs another kind of token", "set refresh_token in this account"},
+	"800036":     {connectors.ClassStale, "a condition of the change does not hold any more", hintReadAgain},
 	// What is sold.
 	"2085":   {connectors.ClassInvalid, "the offer is not eligible for purchase", hintCatalogue},
 	"2091":   {connectors.ClassInvalid, "the offer is no longer sold", hintCatalogue},
@@ -163,6 +167,7 @@ func faultOf(status int, code, description string) *connectors.Error {
 	e := &connectors.Error{Code: code, Message: firstLine(description)}
 	known, ok := codes[code]
 	switch {
+	case ok && code == unauthorized && status != http.StatusUnauthorized: // its number is that of a status, and is met with others
 	case ok:
 		e.Class, e.Hint = known.class, known.hint
 		if known.message != "" {
