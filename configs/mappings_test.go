@@ -130,7 +130,8 @@ func TestWhatWeWrite(t *testing.T) {
 		"partnercenter": {
 			"customer.billingProfile.companyName", "customer.billingProfile.defaultAddress.addressLine1", "customer.billingProfile.defaultAddress.addressLine2", "customer.billingProfile.defaultAddress.city",
 			"customer.billingProfile.defaultAddress.firstName", "customer.billingProfile.defaultAddress.lastName", "customer.billingProfile.defaultAddress.phoneNumber", "customer.billingProfile.defaultAddress.postalCode",
-			"customer.billingProfile.defaultAddress.state", "customer.billingProfile.email", "subscription.autoRenewEnabled", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
+			"customer.billingProfile.defaultAddress.state", "customer.billingProfile.email", "subscription.autoRenewEnabled", "subscription.nextProduct", "subscription.quantity",
+			"subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
 		"connectwise": {
 			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Status", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",

@@ -95,7 +95,7 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 			return err
 		}
 		guards := world.flow.Guards
-		guards.Unattended = flow.Mode == ModeWrite
+		guards.Unattended, guards.FourEyes = flow.Mode == ModeWrite, flow.Approvals > 1
 		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {

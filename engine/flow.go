@@ -40,6 +40,7 @@ type Flow struct {
 	Lines     LineRules
 	Bundles   []Bundle
 	Guards    plan.Guards
+	Unused    int   // days after which seats that are not in use are told; 0 for never
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
 	Tell      TellRules

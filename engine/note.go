@@ -176,7 +176,7 @@ func (e *Engine) heldNote(h plan.Held) (note, bool) {
 		return note{}, false
 	case h.Reason.Releasable():
 		status = noteWaiting
-	case h.Reason == plan.Refused || h.Reason == plan.TermWindow || h.Reason == plan.BadValue:
+	case h.Reason.Refusal():
 		status = noteRefused
 	}
 	return note{status, fmt.Sprintf("%s: %s. %s; %s", what, h.Reason.Sentence(), h.Detail, h.Next), e.today()}, true

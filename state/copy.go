@@ -33,6 +33,7 @@ var kept = []struct{ table, key string }{
 	{"wishes", "tenant, flow, company"},
 	{"hints", "tenant, flow, account, kind, parent, id"},
 	{"hints_seen", "tenant, account, message"},
+	{"end_decisions", "tenant, id"},
 }
 
 // Copied says what a copy holds.

@@ -58,7 +58,7 @@ var vendorSystem = system{
 			{
 				Name: "subscription", Title: "Subscription", Parent: "customer", Doc: "What is bought for a customer.",
 				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
-				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23,
+				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23, TrialFixed: true, SuspendedFixed: true, AddOnsFollow: true,
 					Terms:    []model.Term{{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"}},
 					Increase: "At any time.", Verified: "by the tests of this package"},
 				Fields: []connectors.Field{
@@ -82,7 +82,11 @@ var vendorSystem = system{
 					field("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed with a refund."),
 					field("refundable", model.TypeList, "The open windows for removing seats."),
 					scheduled(costs(field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."))),
-					scheduled(oneOf(text("termEndAction", "What is to happen when the term ends."), "renew", "cancel")),
+					scheduled(oneOf(text("termEndAction", "What is to happen when the term ends."), "renew", "cancel", "extend")),
+					scheduled(costs(text("nextProduct", "Product of the next term, as prices name it."))),
+					field("minimumQuantity", model.TypeQuantity, "Fewest seats."),
+					field("maximumQuantity", model.TypeQuantity, "Most seats."),
+					text("promotionId", "Promotion it was bought with."),
 					text("scheduledNextTermInstructions.termDuration", "The next term."),
 					text("partnerId", "The indirect reseller."),
 				},

@@ -52,7 +52,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	}
 	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
-		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
+		return c.whole(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
 	if err := ch.allowed(before, wanted); err != nil {
 		return connectors.Record{}, err
@@ -67,7 +67,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if after, err = ch.restore(ctx, raw, before, now, after); err != nil {
 		return connectors.Record{}, err
 	}
-	return c.withSeats(ctx, after), nil
+	return c.whole(ctx, after), nil
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {

@@ -96,7 +96,7 @@ func FuzzInstructed(f *testing.F) {
 		}
 		ch := change{Connector: &Connector{}, ref: connectors.Ref{Kind: kindSubscription, ID: "s", Parent: "c"}, key: "k", op: "schedule"}
 		before := raw.clone()
-		body, err := ch.instructed(raw, connectors.Record{Kind: kindSubscription, ID: "s", Parent: "c", Fields: read}, map[string]model.Value{nextQuantity: model.Int(seats)})
+		body, err := ch.instructed(t.Context(), raw, connectors.Record{Kind: kindSubscription, ID: "s", Parent: "c", Fields: read}, map[string]model.Value{nextQuantity: model.Int(seats)})
 		for name, was := range before {
 			if string(raw[name]) != string(was) {
 				t.Errorf("%s of what was read was %s and became %s", name, was, raw[name])

@@ -73,12 +73,14 @@ type Outcome struct {
 	Unknown  int
 	Skipped  int // not tried: something they need failed, the account refused us, or the run was stopped
 	Failures []Failure
+	// Kept are changes that were done and had deleted what was scheduled for the end of the term; it was scheduled again.
+	Kept []plan.Change
 }
 
 // Plus adds the outcome of other changes.
 func (o Outcome) Plus(other Outcome) Outcome {
 	return Outcome{o.Done + other.Done, o.Failed + other.Failed, o.Unknown + other.Unknown, o.Skipped + other.Skipped,
-		slices.Concat(o.Failures, other.Failures)}
+		slices.Concat(o.Failures, other.Failures), slices.Concat(o.Kept, other.Kept)}
 }
 
 // Failure is a change that was not done, or whose outcome is not known.
@@ -109,6 +111,7 @@ func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, er
 		changes = changes[n:]
 	}
 	slices.SortFunc(a.outcome.Failures, func(x, y Failure) int { return compare(x.Change.ID, y.Change.ID) })
+	slices.SortFunc(a.outcome.Kept, func(x, y plan.Change) int { return compare(x.ID, y.ID) })
 	return a.outcome, nil
 }
 
@@ -371,7 +374,11 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 			return err
 		}
 		a.answered(c, nil)
-		a.record(c, Failure{}, func(o *Outcome) { o.Done++ })
+		a.record(c, Failure{}, func(o *Outcome) {
+			if o.Done++; len(c.Keeps) > 0 {
+				o.Kept = append(o.Kept, c)
+			}
+		})
 		return nil
 	case entry.Class == connectors.ClassUnknown || errors.Is(err, context.DeadlineExceeded):
 		entry.State, entry.Class, entry.Note = state.JournalUnknown, connectors.ClassUnknown, err.Error()
@@ -492,7 +499,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 				v = sent
 			}
 			written[f.Field] = v
-			if f.Reason != plan.AtTermEnd || c.Side == plan.PSA { // what was scheduled for a lower line does not stand on the line yet
+			if c.Side == plan.PSA || !f.Reason.VendorOnly() { // what was scheduled at the vendor alone does not stand on the line yet
 				other[f.Field] = f.To
 			}
 		}

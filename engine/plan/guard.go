@@ -72,7 +72,8 @@ func (g Guards) change(c Change) (Held, bool) {
 		return Held{}, false
 	}
 	from, to, seats := c.Seats()
-	if c.Op == OpSchedule && g.Cancel != CancelTermEnd && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }) {
+	decided := c.Reason == Decided && !g.FourEyes
+	if c.Op == OpSchedule && g.Cancel != CancelTermEnd && !decided && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }) {
 		return Held{c, CancelHeld, fmt.Sprintf("%s seats would end with the term on %s", from, c.AtEnd.After),
 			"check it, then release it for this plan with trueup approve, or set guards.cancel: term_end in the flow"}, true
 	}

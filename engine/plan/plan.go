@@ -106,6 +106,7 @@ type PairRef struct {
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
 	How           string     `json:"how,omitempty"`   // evidence for the pair
+	Was           string     `json:"-"`               // the vendor record that the link led to until now; the vendor renewed it under another id
 	Shape         Shape      `json:"shape,omitempty"` // "" where one line bills what one subscription has
 }
 
@@ -172,7 +173,9 @@ type Plan struct {
 	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
 	Counts   Counts    `json:"counts"`
 	Remember []Memory  `json:"-"`
-	Close    []string  `json:"-"` // kept links that others have taken the place of
+	// Fulfilled are the decisions about the end of a term that the vendor has been told, by id.
+	Fulfilled []string `json:"-"`
+	Close     []string `json:"-"` // kept links that others have taken the place of
 }
 
 // Empty reports whether there is nothing to write.
@@ -184,6 +187,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Fulfilled = append(p.Fulfilled, o.Fulfilled...)
 	p.Close = append(p.Close, o.Close...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)

@@ -23,6 +23,9 @@ const (
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
 	NewInPSA       Reason = "new_in_psa"
+	ScheduleLost   Reason = "schedule_lost"
+	FollowsSeats   Reason = "follows_seats"
+	Decided        Reason = "decided"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
 	CountChanged   Reason = "count_changed"
@@ -35,6 +38,10 @@ const (
 	TermWindow       Reason = "term_window"
 	DecreaseHeld     Reason = "decrease_held"
 	CancelHeld       Reason = "cancel_held"
+	NoChangeNow      Reason = "no_change_now"
+	SeatLimits       Reason = "seat_limits"
+	AddOnFollows     Reason = "add_on"
+	InUse            Reason = "seats_in_use"
 	NotEditable      Reason = "not_editable"
 	OverChangeLimit  Reason = "over_change_limit"
 	OverCustomer     Reason = "over_customer_limit"
@@ -83,6 +90,8 @@ const (
 	CompanyMoved      Reason = "company_moved"
 	CompanyGone       Reason = "company_gone"
 	NoContactPerson   Reason = "no_contact_person"
+	UnusedSeats       Reason = "unused_seats"
+	PerhapsRenewed    Reason = "perhaps_renewed"
 	BadRule           Reason = "bad_seat_rule"
 	Regrouped         Reason = "regrouped"
 )
@@ -105,6 +114,9 @@ var sentences = map[Reason]string{
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	NewInPSA:       "chosen in the PSA to become a customer at the vendor",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	ScheduleLost:   "the vendor deleted it with a change of seats inside the term; it is scheduled again",
+	FollowsSeats:   "it was to renew as it is, so the renewal follows the seats",
+	Decided:        "decided by a person for the end of the term",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
 	CountChanged:   "the line counts its seats in another way than when it was last written",
@@ -116,6 +128,10 @@ var sentences = map[Reason]string{
 	TermWindow:       "the vendor does not take back these seats now",
 	DecreaseHeld:     "the flow holds every decrease",
 	CancelHeld:       "the flow holds every cancellation at the end of a term",
+	NoChangeNow:      "the vendor takes no change of this subscription now",
+	SeatLimits:       "outside the numbers of seats that the vendor sells",
+	AddOnFollows:     "an add-on and its base go together",
+	InUse:            "fewer seats than are in use",
 	NotEditable:      "the other system does not let this field be changed",
 	OverChangeLimit:  "over the limit for one change",
 	OverCustomer:     "over the limit for one customer",
@@ -163,8 +179,15 @@ var sentences = map[Reason]string{
 	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
 	CompanyGone:       "the company that it was linked with is gone",
 	NoContactPerson:   "no contact is marked as the company's main one",
+	UnusedSeats:       "seats are paid for and not in use",
+	PerhapsRenewed:    "a subscription came while another of its product went",
 	BadRule:           "the seat rule of a line cannot be followed",
 	Regrouped:         "records whose seats were decided together are not said to belong together any more",
+}
+
+// VendorOnly reports a change that tells the vendor what the PSA does not say, or not yet: the PSA is remembered as it was.
+func (r Reason) VendorOnly() bool {
+	return r == AtTermEnd || r == ScheduleLost || r == FollowsSeats || r == Decided
 }
 
 // keeps reports a change that only writes down the other side's id.

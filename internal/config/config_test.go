@@ -314,7 +314,7 @@ guards:
   decrease: hold
   cancel: term_end
 approve: {people: 2}
-tell: {lines: nothing, renewal: {days: [90, 14]}}
+tell: {lines: nothing, renewal: {days: [90, 14]}, unused: {after: 30 days}}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
@@ -349,6 +349,7 @@ tell: {lines: nothing, renewal: {days: [90, 14]}}
 			Cancel:      plan.CancelTermEnd,
 		},
 		TermEnds:  []int{90, 14},
+		Unused:    30,
 		Approvals: 2,
 		Tell:      engine.TellRules{Lines: engine.TellNothing},
 	}

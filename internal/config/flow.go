@@ -97,7 +97,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
-	f.Tell, f.TermEnds = readTell(m.Get("tell"))
+	f.Tell, f.TermEnds, f.Unused = readTell(m.Get("tell"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -231,12 +231,13 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 	return rule
 }
 
-func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
+func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int, unused int) {
 	m := n.Map()
 	termEnds = readTermEnds(m.Get("renewal").Map())
+	unused = readUnused(m.Get("unused").Map())
 	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
 	m.Close()
-	return rules, termEnds
+	return rules, termEnds, unused
 }
 
 func readGuards(n *strictyaml.Node) plan.Guards {

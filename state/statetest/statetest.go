@@ -89,6 +89,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"wishes: companies that are to become customers", wishes},
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
+		{"decisions: what follows a term, the later one stands", termEnds},
 		{"decisions: what is incomplete is refused", approvalsRefused},
 
 		{"lock: one daemon at a time", lockOnce},

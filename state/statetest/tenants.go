@@ -35,6 +35,9 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))
 	must[state.Wish](t)(b.PutWish(ctx, wish("1", "kea")))
+	end := endDecision("s1", "renew", model.NewDay(2031, time.March, 31))
+	end.Seats = text
+	must[state.EndDecision](t)(b.DecideEnd(ctx, end))
 	return run
 }
 
@@ -79,6 +82,7 @@ func picture(t testing.TB, b *bench, run string) string {
 	tell("latest", p.Digest, string(p.Body), known, err)
 	tell("decisions", fmt.Sprint(b.Decisions(ctx, "d1")))
 	tell("wishes", fmt.Sprint(b.Wishes(ctx, "")))
+	tell("ends", fmt.Sprint(b.EndDecisions(ctx, "flow", model.Day{})))
 	tell("journal", fmt.Sprint(b.Journal(ctx, state.JournalFilter{})))
 	tell("hints", fmt.Sprint(b.WaitingHints(ctx)))
 	running, known, err := b.InProgress(ctx, state.RunFlow, "flow")

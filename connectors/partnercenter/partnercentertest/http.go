@@ -86,6 +86,8 @@ var endpoints = []endpoint{
 	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription},
 	{"GET /v1/customers/{customer}/subscriptions/{subscription}/provisioningstatus", false, (*Server).provisioningStatus},
 	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs},
+	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}", false, (*Server).getSKU},
+	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}/availabilities", false, (*Server).listAvailabilities},
 	{"GET /v1/auditrecords", true, (*Server).listAudit},
 	{"GET /v1/relationships", true, (*Server).listRelationships},
 	{"GET /webhooks/v1/registration", false, (*Server).getRegistration},
@@ -244,6 +246,8 @@ func (s *Server) admit(c call) *fault {
 		return &fault{http.StatusForbidden, "20002", fmt.Sprintf("The partner ID %s has no commerce relationship with the customer ID %s.", s.opt.Tenant, c.PathValue("customer"))}
 	case strings.EqualFold(s.misbehaving["forbid_customer"], customer.ID):
 		return &fault{http.StatusForbidden, "2032", "Access denied"}
+	case customer.NoAgreement && !c.safe():
+		return &fault{http.StatusForbidden, "13605", "Either a partner confirmation of the customer acceptance of the Microsoft Customer Agreement must be provided or the customer must accept it."}
 	case customer.Locked && !c.safe():
 		return &fault{http.StatusForbidden, "900416", "The customer account is locked for transactions."}
 	}
