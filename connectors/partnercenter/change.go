@@ -35,12 +35,14 @@ type change struct {
 	edits map[string]connectors.Edit
 	key   string
 	op    string // change, schedule
+	// today finds the id under which something is sold to the customer today; for schedule.
+	today func(ctx context.Context, s sold) (string, error)
 }
 
 // Change sets the quantity, the nickname or auto-renewal of a subscription and returns it once the change shows. All edits
 // travel in one request.
 func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	ch := change{c, req.Ref, req.Edits, req.Key, "change"}
+	ch := change{Connector: c, ref: req.Ref, edits: req.Edits, key: req.Key, op: "change"}
 	if req.Ref.Kind == kindCustomer {
 		return ch.customer(ctx)
 	}
