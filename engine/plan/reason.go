@@ -22,10 +22,10 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
-	CountChanged   Reason = "count_changed"
-	NewPart        Reason = "new_part"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	CountChanged   Reason = "count_changed"
+	NewPart        Reason = "new_part"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -49,16 +49,16 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
-	OutOfCount       Reason = "out_of_count"
-	OutOfRatio       Reason = "out_of_ratio"
-	NoRest           Reason = "no_rest"
-	LastSeat         Reason = "last_seat"
-	NotCounted       Reason = "not_counted"
 	Refused          Reason = "refused"
 
 	OverChangeTogether   Reason = "over_change_limit_together"
 	OverCustomerTogether Reason = "over_customer_limit_together"
 	OverRunTogether      Reason = "over_run_limit_together"
+	OutOfCount           Reason = "out_of_count"
+	OutOfRatio           Reason = "out_of_ratio"
+	NoRest               Reason = "no_rest"
+	LastSeat             Reason = "last_seat"
+	NotCounted           Reason = "not_counted"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -97,10 +97,10 @@ var sentences = map[Reason]string{
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
-	CountChanged:   "the line counts its seats in another way than when it was last written",
-	NewPart:        "a new part takes its seats from the line that bills the rest",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	CountChanged:   "the line counts its seats in another way than when it was last written",
+	NewPart:        "a new part takes its seats from the line that bills the rest",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -123,16 +123,16 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
-	OutOfCount:       "the way this line counts never comes to this number",
-	OutOfRatio:       "the parts of a bundle are not in its ratio",
-	NoRest:           "the parts of a subscription do not add up, and no line takes the difference",
-	LastSeat:         "a subscription has at least one seat until it is cancelled",
-	NotCounted:       "a number that this line counts is not known",
 	Refused:          "the vendor refused it",
 
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
 	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
 	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
+	OutOfCount:           "the way this line counts never comes to this number",
+	OutOfRatio:           "the parts of a bundle are not in its ratio",
+	NoRest:               "the parts of a subscription do not add up, and no line takes the difference",
+	LastSeat:             "a subscription has at least one seat until it is cancelled",
+	NotCounted:           "a number that this line counts is not known",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

@@ -298,7 +298,7 @@ tell: {lines: nothing, renewal: {days: [90, 14]}}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
-			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Count: count, Group: engine.GroupProduct, Refused: plan.RefusalPutBack,
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack, Count: count, Group: engine.GroupProduct,
 			Fields: map[string]plan.FieldRule{
 				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
 				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},

@@ -123,6 +123,7 @@ func newTables() map[string]*table {
 			{name: "podId", kind: integer}, {name: "caption", max: 25}, {name: "sequenceNumber", kind: integer}, {name: "fieldTypeIdentifier"}, {name: "entryTypeIdentifier"},
 		}},
 	}
+	list = append(list, callbackTable()) // last, as a table's place gives its ids
 	tables := map[string]*table{}
 	for i, t := range list {
 		if t.shown == nil {
