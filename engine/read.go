@@ -66,37 +66,43 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 	return run.finish(err, Result{}), err
 }
 
+// flowSide is an account of a flow and what is read of it.
+type flowSide struct {
+	account string
+	nouns   []model.Kind
+}
+
+// flowSides are the vendor's and the PSA's. Contacts are read only where the flow has a use for them.
+func (e *Engine) flowSides(ctx context.Context, flow Flow) ([]flowSide, error) {
+	psa := []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}
+	people, err := e.wantsPeople(ctx, flow)
+	if people {
+		psa = append(psa, model.KindContact)
+	}
+	return []flowSide{{flow.Vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}}, {flow.PSA, psa}}, err
+}
+
 // read brings the store up to date with both accounts.
 func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Options) (sides, error) {
 	var s sides
-	psaNouns := []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}
-	people, err := e.wantsPeople(ctx, flow)
+	into := []**reading{&s.vendor, &s.psa}
+	sides, err := e.flowSides(ctx, flow)
 	if err != nil {
 		return s, err
 	}
-	if people {
-		psaNouns = append(psaNouns, model.KindContact)
-	}
-	for _, side := range []struct {
-		name  string
-		into  **reading
-		nouns []model.Kind
-	}{
-		{flow.Vendor, &s.vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}},
-		{flow.PSA, &s.psa, psaNouns},
-	} {
-		account, err := e.account(side.name)
+	for i, side := range sides {
+		account, err := e.account(side.account)
 		if err != nil {
 			return s, err
 		}
 		r := &reading{Account: account}
-		*side.into = r
+		*into[i] = r
 		if err := e.refresh(ctx, run, r, account.KindsOf(side.nouns...), opts); err != nil {
-			return s, fmt.Errorf("read %s: %w", side.name, err)
+			return s, fmt.Errorf("read %s: %w", side.account, err)
 		}
 		if !opts.Offline && flow.followsCustomers() {
 			if err := e.renewDetails(ctx, run, r); err != nil {
-				return s, fmt.Errorf("read %s: %w", side.name, err)
+				return s, fmt.Errorf("read %s: %w", side.account, err)
 			}
 		}
 		run.missed(r)

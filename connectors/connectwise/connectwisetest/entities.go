@@ -134,6 +134,7 @@ func newTables() map[string]*table {
 			{name: "iphoneXref", max: 50}, {name: "androidXref", max: 50},
 		}},
 	}
+	list = append(list, callbackTable()) // last, as a table's place gives its ids
 	tables := map[string]*table{}
 	for i, t := range list {
 		if t.shown == nil {

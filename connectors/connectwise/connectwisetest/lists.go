@@ -290,7 +290,7 @@ func (s *Server) render(t *table, r *row) map[string]any {
 	case "addition":
 		s.derive(r, shown)
 	}
-	if t.writes && t.name != "contact" {
+	if t.writes && t.name != "contact" && t.name != "callback" {
 		custom := []any{}
 		for _, f := range s.custom[t.name] {
 			value := map[string]any{"id": f.id, "caption": f.caption, "type": f.kind, "entryMethod": "EntryField", "numberOfDecimals": 0}
