@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/model"
 )
@@ -348,11 +346,11 @@ func sendCustom(f customField, text string) (any, error) {
 	}
 	switch f.kind {
 	case "Number", "Currency", "Percent":
-		d, err := decimal.NewFromString(text)
+		q, err := model.ParseQuantity(text) // which bounds its length: written out, 1e999999999 fills the memory
 		if err != nil {
 			return nil, fmt.Errorf("%q is not a number, which this custom field holds", text)
 		}
-		return json.Number(d.String()), nil
+		return json.Number(q.String()), nil
 	case "Checkbox":
 		b, err := strconv.ParseBool(text)
 		if err != nil {

@@ -50,11 +50,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if err := ch.validate(); err != nil {
 		return connectors.Record{}, err
 	}
-	raw, before, err := c.subscription(ctx, req.Ref)
-	if err != nil {
-		return connectors.Record{}, err
-	}
-	wanted, err := ch.wanted(before)
+	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
 		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
@@ -103,6 +99,15 @@ func (ch change) validate() error {
 		}
 	}
 	return nil
+}
+
+// look reads the subscription, and says which values it does not hold yet.
+func (ch change) look(ctx context.Context) (raw resource, before connectors.Record, wanted map[string]model.Value, err error) {
+	if raw, before, err = ch.subscription(ctx, ch.ref); err != nil {
+		return nil, connectors.Record{}, nil, err
+	}
+	wanted, err = ch.wanted(before)
+	return raw, before, wanted, err
 }
 
 // wanted are the values not held yet. A field that holds neither the old nor the new value was changed by somebody else.

@@ -500,7 +500,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 			forgotten(c, read.Fields, vendor, psa)
 		}
 	}
-	if a.Note != nil {
+	if a.Note != nil && c.Pair.Shape == plan.ShapeOne { // a line of shared or counted seats has no one edit to tell of
 		note, err := a.Note(ctx, c)
 		if err != nil {
 			return nil, nil, err
