@@ -93,6 +93,45 @@ type CreateRequest struct {
 	Key    string // idempotency key: unique to the intent, the same when the intent is repeated
 }
 
+// Previewer says what stands in the way of a create, so that nothing is bought that would be refused. It changes nothing.
+type Previewer interface {
+	// Preview asks the system about a request as Create would be given it; its key may be empty. An error means that it could not be found
+	// out; a request that could never be sent is an Obstacle or ClassInvalid.
+	Preview(ctx context.Context, req CreateRequest) ([]Obstacle, error)
+}
+
+// Obstacle is one thing that stands in the way of a create.
+type Obstacle struct {
+	Kind    ObstacleKind
+	Message string // a plain sentence with the figures
+	Hint    string // the next step
+}
+
+// ObstacleKind sorts obstacles by what has to be settled.
+type ObstacleKind string
+
+const (
+	ObstacleAgreement   ObstacleKind = "agreement"   // the customer has not accepted what the vendor asks customers to accept
+	ObstacleContact     ObstacleKind = "contact"     // the customer has nobody the vendor could write to
+	ObstacleUnavailable ObstacleKind = "unavailable" // not sold to this customer, or not in this term and billing cycle
+	ObstacleQuantity    ObstacleKind = "quantity"    // fewer or more than are sold at once
+	ObstacleRights      ObstacleKind = "rights"      // this account may not do or ask it
+)
+
+// Finder looks for the record that a create made, for kinds whose new records a listing shows late. Where a connector has it, it is asked
+// instead of a listing when the reply to a create was lost.
+type Finder interface {
+	// Find returns the record that was made for a request. ClassMissing says that none was made and none will show any more; any
+	// other error, that it cannot be told yet.
+	Find(ctx context.Context, req FindRequest) (Record, error)
+}
+
+// FindRequest is a create whose outcome is not known.
+type FindRequest struct {
+	CreateRequest
+	Began time.Time // when it was sent, or a moment before; UTC
+}
+
 // Changer changes fields of one record and returns it as the system now holds it.
 type Changer interface {
 	// Change refuses with ClassStale when a field no longer holds its From value (compared canonically). Fields not named

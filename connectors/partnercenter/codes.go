@@ -91,6 +91,9 @@ var codes = map[string]meaning{
 func faultOf(status int, code, description string) *connectors.Error {
 	e := &connectors.Error{Code: code, Message: firstLine(description)}
 	known, ok := codes[code]
+	if !ok {
+		known, ok = orderCodes[code]
+	}
 	switch {
 	case ok:
 		e.Class, e.Hint = known.class, known.hint

@@ -20,6 +20,11 @@
 //
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
 // action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
+//
+// Ordering. A subscription is bought with a cart of one line: the availability is read anew, the cart's answer is looked through for
+// refusals, and the cart is checked out. It carries a nickname by which the order is found again; before anything is sent it is looked for, and
+// carts and checkouts carry GUIDs made from the caller's key, so that an order cannot be placed twice. Lists show an order up
+// to 15 minutes late: until then nobody is told that it was not made.
 package partnercenter
 
 import (
@@ -59,7 +64,7 @@ var descriptor = connectors.Descriptor{
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilitySchedule},
 			Fields:    fieldsOf(subscriptionMembers),
 			Terms:     &termRules,
 			Doc:       "What one customer has bought. A suspended subscription is still charged; an expired, disabled or deleted one is not.",
@@ -82,6 +87,8 @@ var descriptor = connectors.Descriptor{
 		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
+		{Name: "partner_attestation", Default: attestationMissing, Allowed: []string{attestationMissing, attestationGiven},
+			Doc: "For indirect providers: accepted says that you attest, with each order that trueup places, that the reseller on record is the right one. Without it orders are refused."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
@@ -151,6 +158,9 @@ func (c *Connector) Descriptor() connectors.Descriptor { return descriptor }
 var _ interface {
 	connectors.Lister
 	connectors.Reader
+	connectors.Creator
+	connectors.Previewer
+	connectors.Finder
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed

@@ -12,7 +12,8 @@
 // ones it issued, for the host they were issued for; calls that need a user refuse an application alone; writes carry a
 // GUID in MS-RequestId and are done once per GUID; paging tokens work once; a subscription changed without its full
 // body loses auto-renewal and its scheduled changes; seats can be taken away only inside the window of the batch they
-// came in; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
+// came in; nothing is bought for a customer that has not accepted the customer agreement, in a term that is not sold, with an availability of
+// yesterday, or from a cart that was checked out or is older than 7 days; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
 // expire when that clock says so.
 //
 // Misbehaviours lists the ways in which it can be told to fail.
@@ -71,6 +72,9 @@ type Server struct {
 	resellers     []Reseller
 	subscriptions []*subscription
 	prices        []Price
+	skus          []SKU
+	carts         []*cart
+	orders        []*order
 	audit         []AuditRecord
 	access        map[string]grant
 	refresh       map[string]int // uses left of each refresh token

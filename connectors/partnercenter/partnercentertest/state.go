@@ -21,6 +21,7 @@ type Customer struct {
 	Locked            bool     `json:"locked"`             // every write is refused with 900416
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
+	Agreement         string   `json:"agreement"`    // who confirmed the customer agreement: partner (when empty), customer, or nobody
 	Address           Address  `json:"address"`
 }
 
@@ -139,6 +140,8 @@ type State struct {
 	Resellers     []Reseller        `json:"resellers"`
 	Subscriptions []Subscription    `json:"subscriptions"`
 	Prices        []Price           `json:"prices"`
+	SKUs          []SKU             `json:"skus"`
+	Orders        []Order           `json:"orders"`
 	Audit         []AuditRecord     `json:"audit"`
 	Misbehaving   map[string]string `json:"misbehaving"`
 }
@@ -148,6 +151,7 @@ type subscription struct {
 	Subscription
 	shown     *Subscription // the old state, while reads lag behind
 	readsLeft int
+	visible   time.Time // readers do not see it before
 }
 
 const window = 7 * 24 * time.Hour // to cancel, and to take back seats
@@ -332,6 +336,10 @@ func (s *Server) Dump() State {
 	}
 	for _, c := range s.customers {
 		state.Customers = append(state.Customers, *c)
+	}
+	state.SKUs = slices.Clone(s.skus)
+	for _, o := range s.orders {
+		state.Orders = append(state.Orders, o.Order)
 	}
 	for _, sub := range s.subscriptions {
 		state.Subscriptions = append(state.Subscriptions, sub.copy())
