@@ -134,10 +134,10 @@ func subject(accountType string) connectortest.Subject {
 						},
 					},
 					kindSubscription: {
-						Ref:       refs[0],
-						Missing:   connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
-						Count:     func() int { return len(refs) },
-						Add:       func() connectors.Ref { return add("", ids[1]) },
+						Ref:     refs[0],
+						Missing: connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
+						Count:   func() int { return len(refs) },
+						Add:     func() connectors.Ref { return add("", ids[1]) },
 						Create: func() connectors.CreateRequest {
 							return connectors.CreateRequest{Kind: kindSubscription, Parent: ids[1], Fields: model.Fields{fieldSKU: model.Text("CFQ7TTC0LCHC:0002"),
 								fieldTerm: model.Text("P1Y"), fieldCycle: model.Text("monthly"), "quantity": model.Int(3), "friendlyName": model.Text("Premium (quote 7/1)")}}
