@@ -218,14 +218,15 @@ type Right struct {
 	Name     string // plain words: "read subscriptions"
 	Customer string // customer name and id, when it concerns one customer
 	Granted  bool
+	Optional bool   // needed for some uses only; where it is not granted, these are not to be had
 	Reason   string // why not, and the next step
 }
 
-// Missing lists the rights that are not granted.
+// Missing lists the rights that are needed and not granted.
 func (r Report) Missing() []Right {
 	var missing []Right
 	for _, right := range r.Rights {
-		if !right.Granted {
+		if !right.Granted && !right.Optional {
 			missing = append(missing, right)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Create makes a record. A repeated key gives the record that the first use made.
-func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
+func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
 	op := "create " + req.Kind
 	kind, err := c.kind(op, req.Kind, connectors.AbilityCreate)
 	if err != nil {
@@ -57,8 +57,45 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 				Message: fmt.Sprintf("there is no %s %s", target, req.Fields[name]), Hint: "create it first"}
 		}
 	}
-	ref := w.insert(kind, connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}, SignedByTrueup)
+	if above, ok := w.records[place{kind.Parent, req.Parent}]; ok && above.Fields["agreed"].Known() && !above.Fields["agreed"].True() {
+		return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Message: notAgreed, Hint: "have it accepted"}
+	}
+	made := connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}
+	if w.system.ordered != nil {
+		made.Fields = req.Fields.Clone()
+		w.system.ordered(w.options.Now().UTC(), made.Fields)
+	}
+	ref := w.insert(kind, made, SignedByTrueup)
 	return w.commit(op, req.Key, what, ref)
+}
+
+const notAgreed = "the customer has not agreed to the vendor's terms"
+
+// Preview says that a customer has not agreed, or that something is not in the price sheet.
+func (c vendor) Preview(ctx context.Context, req connectors.CreateRequest) ([]connectors.Obstacle, error) {
+	const op = "preview an order"
+	if _, err := c.kind(op, req.Kind, connectors.AbilityCreate); err != nil {
+		return nil, err
+	}
+	if err := c.ask(ctx, op, "", Request{Op: "preview", Kind: req.Kind, Parent: req.Parent}); err != nil {
+		return nil, err
+	}
+	w := c.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	customer, ok := w.records[place{"customer", req.Parent}]
+	if !ok {
+		return nil, &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent, Message: "the customer is not there"}
+	}
+	var obstacles []connectors.Obstacle
+	if !customer.Fields["agreed"].True() {
+		obstacles = append(obstacles, connectors.Obstacle{Kind: connectors.ObstacleAgreement, Message: notAgreed, Hint: "have it accepted"})
+	}
+	key := model.ProductKey(req.Fields["sku"].String(), req.Fields["termDuration"].String(), req.Fields["billingCycle"].String())
+	if _, ok := w.records[place{"price", key}]; !ok {
+		obstacles = append(obstacles, connectors.Obstacle{Kind: connectors.ObstacleUnavailable, Message: key + " is not in the price sheet", Hint: "offer another product"})
+	}
+	return obstacles, nil
 }
 
 // Change alters fields that are not yet at their new value, and refuses when one of those moved since it was read.
