@@ -24,7 +24,12 @@ type creations struct {
 // line plans a new line for a subscription, or holds it and says what is in the way.
 func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 	p.Counts.Pairs++
-	if c.flow.Lines.MissingPSA == MissingIgnore {
+	order, ordered := c.world.quoted[flightKey("", sub.tenant, sub.ID)]
+	missing, reason := c.flow.Lines.MissingPSA, plan.NewAtVendor
+	if ordered { // the flow's quotes ask for a line
+		missing, reason = MissingCreate, plan.QuoteAccepted
+	}
+	if missing == MissingIgnore {
 		p.Counts.NotBilled++
 		return
 	}
@@ -32,15 +37,18 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 	pair := plan.PairRef{Kind: model.KindLine, How: howCreated, VendorAccount: c.vendor.Name, PSAAccount: c.psa.Name,
 		Vendor: plan.Ref{Kind: model.KindSubscription, ID: sub.ID, Parent: sub.tenant}, PSA: plan.Ref{Kind: model.KindLine}}
 	change := plan.Change{Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindLine}, Label: lineLabel(sub),
-		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: plan.NewAtVendor}
+		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: reason}
 	change.ID = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindLine), sub.tenant, sub.ID)
 
 	set := func(field string, v model.Value) {
 		if v.Known() && !v.Blank() {
-			change.Fields = append(change.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
+			change.Fields = append(change.Fields, plan.FieldChange{Field: field, To: v, Reason: reason})
 		}
 	}
 	values := vendorFields(sub, product)
+	if price := order.line.Fields["unit_price"]; ordered && price.Known() && !price.Blank() {
+		values["unit_price"] = price
+	}
 	for _, field := range []string{"subscription", "quantity", "unit_cost", "unit_price", "description"} {
 		set(field, values[field])
 	}
@@ -66,7 +74,7 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 		hold(plan.NoPrice, fmt.Sprintf("%s lists no price for %s", c.vendor.Name, sub.Text("product")), "create the line by hand and write "+sub.ID+" into it, or wait for the price list")
 		return
 	}
-	if c.flow.Lines.MissingPSA == MissingPropose {
+	if missing == MissingPropose {
 		hold(plan.NewAtVendor, "the flow only proposes new lines", "create it by hand, or set lines.missing: {psa: create} in the flow")
 		return
 	}

@@ -92,6 +92,7 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
+		world.offline = opts.Offline
 		var proposed plan.Plan
 		if undoing != nil {
 			proposed, err = e.planUndo(ctx, world, undoing)

@@ -32,6 +32,7 @@ type Flow struct {
 	Products  ProductRules
 	Contracts ContractRules
 	Lines     LineRules
+	Quotes    QuoteRules
 	Guards    plan.Guards
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one

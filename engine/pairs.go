@@ -48,6 +48,7 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan,
 			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
 		}
 	}
+	shared.quotesAlone(groups)
 	for _, tenant := range w.newCustomers {
 		if err := e.planNewCustomer(ctx, w, tenant, shared); err != nil {
 			return total, err
@@ -89,6 +90,9 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 	}
 	for _, sub := range alone {
 		shared.line(g, sub, &p)
+	}
+	if err := shared.quotesOf(ctx, g, pairs, &p); err != nil {
+		return err
 	}
 	p.Findings = append(p.Findings, w.strayLines(g)...)
 	shared.plan.Merge(p)

@@ -87,7 +87,11 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 		}
 		if c.Op == plan.OpCreate {
 			c.Target.ID, c.Target.Parent = last.Ref.ID, last.Ref.Parent
-			c.Pair.PSA.ID, c.Pair.PSA.Parent = last.Ref.ID, last.Ref.Parent
+			if c.Side == plan.Vendor {
+				c.Pair.Vendor.ID, c.Pair.Vendor.Parent = last.Ref.ID, last.Ref.Parent
+			} else {
+				c.Pair.PSA.ID, c.Pair.PSA.Parent = last.Ref.ID, last.Ref.Parent
+			}
 		}
 		u.dones = append(u.dones, done{c, last})
 	}
@@ -171,6 +175,11 @@ func (e *Engine) planUndo(ctx context.Context, w *world, u *undoing) (plan.Plan,
 			r = stands[apply.LinkID(w.flow.Name, d.Pair)]
 		}
 		r.Done = d.Change
+		if d.Pair.Kind == model.KindQuoteLine {
+			if err := e.takenBack(ctx, w, d, &r); err != nil {
+				return plan.Plan{}, err
+			}
+		}
 		if r.Wrote, err = e.wrote(d); err != nil {
 			return plan.Plan{}, err
 		}

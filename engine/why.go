@@ -75,11 +75,11 @@ type ChainEntry struct {
 func (e *Engine) Why(ctx context.Context, flows []Flow, id string) ([]Chain, error) {
 	var chains []Chain
 	for _, flow := range flows {
-		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer} {
+		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer, model.KindQuoteLine} {
 			var found []state.Link
 			memory := map[string]state.Memory{}
 			err := e.Store.LinksWithMemory(ctx, flow.Name, kind, "", func(l state.Link, m state.Memory) error {
-				if l.ID == id || strings.EqualFold(l.Vendor.ID, id) || l.PSA.ID == id {
+				if l.ID == id || strings.EqualFold(l.Vendor.ID, id) || l.PSA.ID == id || kind == model.KindQuoteLine && e.onQuote(ctx, l, id) {
 					found = append(found, l)
 					memory[l.ID] = m
 				}
@@ -109,6 +109,9 @@ func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Mem
 	}
 	vendorNoun, psaNoun := model.KindSubscription, model.KindLine
 	rules := maps.Clone(flow.Lines.Fields)
+	if l.Kind == model.KindQuoteLine {
+		psaNoun, rules = model.KindQuoteLine, map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerPSA}}
+	}
 	if l.Kind == model.KindCustomer {
 		vendorNoun, psaNoun, rules = model.KindCustomer, model.KindCustomer, maps.Clone(flow.Customers.Fields)
 	}

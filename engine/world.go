@@ -31,6 +31,11 @@ type world struct {
 	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
 	contractTypes   map[string]string         // types in use, as written, by their lower case
 
+	quotes  map[string][]quote     // accepted, by PSA customer
+	ordered map[string]orderedLine // lines of quotes that were ordered, by their id
+	quoted  map[string]orderedLine // the same, by the subscription they became (see flightKey, without the account)
+	offline bool                   // nothing may be asked
+
 	newCustomers []model.Record // vendor customers for which the flow creates a company
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
@@ -86,6 +91,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 	for _, entry := range open {
 		w.inFlight[flightKey(entry.Account, entry.Ref.Parent, entry.Ref.ID)] = true
 		w.inFlight[entry.Link] = true
+	}
+	if err := e.loadQuotes(ctx, w); err != nil {
+		return nil, err
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
 		w.partial = append(w.partial, side.unread()...)

@@ -10,6 +10,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,7 @@ type Store interface {
 	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
+	Journal(ctx context.Context, filter state.JournalFilter) ([]state.Entry, error)
 	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
 	Permit(ctx context.Context, run string) error
 }
@@ -183,9 +185,12 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 	defer cancel()
 	// Committing the intent was a permission to send. Should this process stand still before it sends, another may have taken over.
 	callCtx = connectors.WithPermit(callCtx, began, state.Permitted, func(ctx context.Context) error { return a.Store.Permit(ctx, a.Run) })
-	rec, err := call(callCtx, entry.Intent)
+	rec, err := call(callCtx, keyOf(c, entry))
 	return a.settle(context.WithoutCancel(ctx), account, c, entry, rec, err)
 }
+
+// keyOf is what the system is told to know the intent by.
+func keyOf(c plan.Change, entry state.Entry) string { return cmp.Or(c.Key, entry.Intent) }
 
 // resolve fills in the ids of what earlier changes of this run created.
 func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
@@ -200,6 +205,9 @@ func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
 		c.Fields = append(c.Fields, plan.FieldChange{Field: field, To: model.Text(id), Reason: c.Reason})
 		if field == string(model.KindContract) && c.Target.Kind == model.KindLine {
 			c.Target.Parent = id
+		}
+		if field == string(model.KindSubscription) && c.Pair.Vendor.Kind == model.KindSubscription {
+			c.Pair.Vendor.ID = id
 		}
 	}
 	for _, change := range c.After {
@@ -397,7 +405,10 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 		return nil, nil, nil // a product or a contract: found by its key, not by a link
 	}
 	pair := c.Pair
-	if c.Op == plan.OpCreate {
+	switch {
+	case c.Op == plan.OpCreate && c.Side == plan.Vendor:
+		pair.Vendor.ID, pair.Vendor.Parent = rec.ID, rec.Parent
+	case c.Op == plan.OpCreate:
 		pair.PSA.ID, pair.PSA.Parent = rec.ID, rec.Parent
 	}
 	link, err := a.link(c, pair)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -30,6 +31,8 @@ var identity = map[model.Kind][]string{
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
+	// An order is called after its quote.
+	model.KindSubscription: {"reference", "sku"},
 }
 
 // Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be
@@ -80,7 +83,11 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	if err != nil {
 		return err
 	}
-	rec, seen, note := account.look(ctx, entry, c, known)
+	began, err := a.began(ctx, entry)
+	if err != nil {
+		return err
+	}
+	rec, seen, note := account.look(ctx, entry, c, known, began)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -105,8 +112,22 @@ func (a *Applier) knownBeside(ctx context.Context, entry state.Entry) (int, erro
 	return a.Store.CountRecords(ctx, entry.Account, entry.Ref.Kind, entry.Ref.Parent)
 }
 
+// began is when an intent was last sent, or a moment before.
+func (a *Applier) began(ctx context.Context, entry state.Entry) (time.Time, error) {
+	history, err := a.Store.Journal(ctx, state.JournalFilter{Intent: entry.Intent})
+	for _, e := range history { // newest first
+		if e.State == state.JournalIntended {
+			return e.At, err
+		}
+	}
+	return entry.At, err
+}
+
 // look asks the system what became of a write. known is how many records it should show beside one that was created.
-func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int) (connectors.Record, finding, string) {
+func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int, began time.Time) (connectors.Record, finding, string) {
+	if finder, ok := a.Connector.(connectors.Finder); ok && c.Op == plan.OpCreate {
+		return a.find(ctx, finder, entry, c, began)
+	}
 	if c.Op == plan.OpCreate {
 		return a.lookForCreated(ctx, entry, c, known)
 	}
@@ -147,6 +168,23 @@ func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, kn
 		return rec, notThere, text
 	}
 	return rec, movedOnto, text + ", neither before nor after; the next plan decides"
+}
+
+// find asks a connector that knows how to look for what it made.
+func (a *Account) find(ctx context.Context, finder connectors.Finder, entry state.Entry, c plan.Change, began time.Time) (connectors.Record, finding, string) {
+	fields, err := a.Mapping.NativeCreate(c.Target.Kind, valuesOf(c))
+	if err != nil {
+		return connectors.Record{}, notSeen, "could not look: " + err.Error()
+	}
+	rec, err := finder.Find(ctx, connectors.FindRequest{Began: began,
+		CreateRequest: connectors.CreateRequest{Kind: entry.Ref.Kind, Parent: entry.Ref.Parent, Fields: fields, Key: keyOf(c, entry)}})
+	switch {
+	case err == nil:
+		return rec, happened, "looked: found as " + rec.ID
+	case connectors.ClassOf(err) == connectors.ClassMissing:
+		return rec, notThere, "looked: it was not created: " + err.Error()
+	}
+	return rec, notSeen, "could not look: " + err.Error()
 }
 
 // lookForCreated searches for the record by the ids written into it.

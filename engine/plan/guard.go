@@ -44,7 +44,7 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 
 // change is the limits on one change.
 func (g Guards) change(c Change) (Held, bool) {
-	if c.Op == OpCreate {
+	if c.Op == OpCreate && !c.buys() {
 		return Held{}, false
 	}
 	from, to, seats := c.Seats()
@@ -151,10 +151,13 @@ func figures(m model.Money, direction string, limit model.Money) string {
 	return text
 }
 
-// counted are the changes a brake looks at: those to things that exist and are billed or paid for.
+// counted are the changes a brake looks at: orders, and changes to things that exist and are billed or paid for.
 func counted(c Change) bool {
-	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly()
+	return (c.Op != OpCreate || c.buys()) && c.Target.Kind != model.KindCustomer && c.Target.Kind != model.KindQuote && !c.idOnly()
 }
+
+// buys reports an order.
+func (c Change) buys() bool { return c.Op == OpCreate && c.Target.Kind == model.KindSubscription }
 
 // trip is a broken limit: its name, the figures, and which changes it holds.
 type trip struct {

@@ -76,9 +76,11 @@ type Change struct {
 	Pair  PairRef       `json:"pair"` // the pair this change settles
 	After []string      `json:"after,omitempty"`
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
-	Refs   map[string]string `json:"refs,omitempty"`
-	Reason Reason            `json:"reason"`
-	Effect Effect            `json:"effect"`
+	Refs map[string]string `json:"refs,omitempty"`
+	// Key names the intent to the system where it must be the same in every run: an order of one line of a quote. "" takes the journal's own.
+	Key    string `json:"key,omitempty"`
+	Reason Reason `json:"reason"`
+	Effect Effect `json:"effect"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
 }
@@ -178,7 +180,7 @@ func (p *Plan) Merge(o Plan) {
 }
 
 // rank is the order in which things must come to exist.
-var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContract, model.KindProduct, model.KindSubscription, model.KindLine}
+var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContract, model.KindProduct, model.KindSubscription, model.KindLine, model.KindQuote}
 
 // Sort puts changes into dependency order and everything else by customer and label. The order never depends on how the
 // plan was put together.

@@ -22,6 +22,8 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	QuoteAccepted  Reason = "quote_accepted"
+	QuoteResult    Reason = "quote_result"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -45,6 +47,16 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	OrderApproval    Reason = "order_approval"
+	AgreementMissing Reason = "agreement_missing"
+	ContactMissing   Reason = "contact_missing"
+	PriceMoved       Reason = "price_moved"
+	NotSold          Reason = "not_sold"
+	SoldOtherwise    Reason = "sold_in_other_numbers"
+	OrderedAlready   Reason = "ordered_already"
+	QuoteCustomer    Reason = "quote_customer"
+	QuoteIncomplete  Reason = "quote_incomplete"
+	NotChecked       Reason = "order_not_checked"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -62,6 +74,10 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	QuoteAgain        Reason = "quote_accepted_again"
+	QuoteChanged      Reason = "quote_changed"
+	QuoteWithdrawn    Reason = "quote_withdrawn"
+	QuoteUndated      Reason = "quote_undated"
 )
 
 var sentences = map[Reason]string{
@@ -81,6 +97,8 @@ var sentences = map[Reason]string{
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	QuoteAccepted:  "a quote was accepted",
+	QuoteResult:    "tells the quote what became of it",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -103,6 +121,16 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	OrderApproval:    "an order waits for approval",
+	AgreementMissing: "the customer has not accepted the vendor's agreement",
+	ContactMissing:   "the vendor has nobody at the customer to write to",
+	PriceMoved:       "the price changed since the quote was made",
+	NotSold:          "the vendor does not sell this to the customer, or not in this term",
+	SoldOtherwise:    "the vendor sells this in other numbers",
+	OrderedAlready:   "the same product was bought after the quote was accepted",
+	QuoteCustomer:    "the quote's customer is not linked with exactly one customer at the vendor",
+	QuoteIncomplete:  "the quote does not say what an order needs",
+	NotChecked:       "what an order would meet could not be found out",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
@@ -119,6 +147,10 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	QuoteAgain:        "a quote was accepted again after its order was placed; nothing is ordered twice",
+	QuoteChanged:      "a quote was changed after its order was placed",
+	QuoteWithdrawn:    "a quote is not accepted any more, and its order was placed",
+	QuoteUndated:      "accepted quotes without a date are left alone",
 }
 
 // keeps reports a change that only writes down the other side's id.

@@ -236,7 +236,7 @@ lines: {fields: {quantity: {owner: both}}}
 		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
 		TermEnds: []int{60, 30, 10},
 	}
-	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty(), cmpopts.EquateComparable(model.Day{})); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)
 	}
 }
@@ -272,6 +272,7 @@ guards:
   decrease: hold
   cancel: term_end
 tell: {renewal: {days: [90, 14]}}
+quotes: {since: 2031-03-01, when: [Won, Signed], approve: guards, price_tolerance: 2%}
 approve: {people: 2}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
@@ -301,6 +302,7 @@ approve: {people: 2}
 			Cancel:      plan.CancelTermEnd,
 		},
 		TermEnds:  []int{90, 14},
+		Quotes:    engine.QuoteRules{Since: model.NewDay(2031, 3, 1), When: []string{"Won", "Signed"}, Approve: engine.ApproveGuards, Tolerance: 2},
 		Approvals: 2,
 	}
 	got, ok := c.Flow("main")
@@ -310,6 +312,7 @@ approve: {people: 2}
 	byText := cmp.Options{
 		cmp.Comparer(func(a, b model.Money) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b model.Quantity) bool { return a.String() == b.String() }),
+		cmpopts.EquateComparable(model.Day{}),
 	}
 	if diff := cmp.Diff(want, got, byText); diff != "" {
 		t.Errorf("flow (-want +got):\n%s", diff)

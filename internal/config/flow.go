@@ -95,6 +95,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Lines = readLines(m.Need("lines"))
 	f.Guards = readGuards(m.Get("guards"))
 	f.TermEnds = readTermEnds(m.Get("tell"))
+	f.Quotes = readQuotes(m.Get("quotes"), f.Guards)
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
