@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -169,12 +170,17 @@ func TestALostCheckoutIsLookedFor(t *testing.T) {
 					}
 				}
 				d.status("Signed")
+				waited := false
 				for range 8 {
 					d.pass(5 * time.Minute)
-					_, err := d.run(t.Context(), engine.Options{Apply: true})
+					result, err := d.run(t.Context(), engine.Options{Apply: true})
 					if err != nil {
 						t.Fatal(err)
 					}
+					waited = waited || slices.ContainsFunc(result.Plan.Held, func(h plan.Held) bool { return h.Reason == plan.InFlight && h.Change.Op == plan.OpCreate })
+				}
+				if late := strings.Contains(name, "late"); waited != late {
+					t.Errorf("an order of unknown outcome was waited for: %t, want %t", waited, late)
 				}
 				d.must(d.fulfilled())
 				d.settled()
