@@ -129,7 +129,7 @@ func TestWhatWeWrite(t *testing.T) {
 	want := map[string][]string{
 		"partnercenter": {"subscription.autoRenewEnabled", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
 		"connectwise": {
-			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
+			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Status", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip", "opportunity.custom.Cloud Order",

@@ -61,6 +61,7 @@ type Result struct {
 	Plan    plan.Plan
 	Digest  string
 	Outcome apply.Outcome
+	Told    apply.Outcome // what became of the notes to PSA users
 }
 
 // ErrMoved is returned when the plan is not the one that was reviewed.
@@ -102,9 +103,13 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
+		recent, err := e.recent(ctx, world, proposed)
+		if err != nil {
+			return err
+		}
 		guards := flow.Guards
 		guards.Unattended = flow.Mode == ModeWrite
-		result.Plan = plan.Guard(proposed, guards, world.extent)
+		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err
@@ -114,6 +119,9 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 				return err
 			}
 			if result.Outcome, err = e.apply(ctx, run, flow, result); err != nil {
+				return err
+			}
+			if err = e.tellLines(ctx, run, world, &result); err != nil {
 				return err
 			}
 		}
@@ -169,7 +177,9 @@ func (e *Engine) tellProgress(p Progress) {
 
 // recover looks at writes of earlier runs whose outcome is not known.
 func (e *Engine) recover(ctx context.Context, run *activeRun, flow Flow) error {
-	return e.applier(run, flow, "").Recover(ctx)
+	applier := e.applier(run, flow, "")
+	applier.Note = e.noteOf(flow)
+	return applier.Recover(ctx)
 }
 
 // apply writes what the plan says, through the journal.
@@ -178,6 +188,7 @@ func (e *Engine) apply(ctx context.Context, run *activeRun, flow Flow, result Re
 		return e.applyParts(ctx, run, flow, result)
 	}
 	applier := e.applier(run, flow, result.Digest)
+	applier.Note = e.noteOf(flow)
 	total := len(result.Plan.Changes)
 	applier.Progress = func(done int) {
 		e.tellProgress(Progress{Run: run.ID, Step: "applying", Done: done, Total: total})

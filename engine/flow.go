@@ -36,7 +36,21 @@ type Flow struct {
 	Guards    plan.Guards
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
+	Tell      TellRules
 }
+
+// TellRules say where people are told besides the inbox.
+type TellRules struct {
+	Lines TellLines
+}
+
+// TellLines says whether a line tells its PSA user what became of an edit of its seats.
+type TellLines string
+
+const (
+	TellNote    TellLines = "note"    // in the field that the mapping names as note of a line, where the PSA has it; also when not said
+	TellNothing TellLines = "nothing" // nothing is written for people
+)
 
 // CustomerRules pair customers. Match holds words of MatchNames; a name alone only proposes.
 type CustomerRules struct {
@@ -66,4 +80,5 @@ type LineRules struct {
 	First      plan.First
 	MissingPSA Missing // a subscription without a line
 	Fields     map[string]plan.FieldRule
+	Refused    plan.Refusal // an edit of seats that the vendor does not take; "" is hold
 }

@@ -83,6 +83,10 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 	}
 	input.Pairs = append(input.Pairs, w.customerPairs(g, memories)...)
 	p.Merge(plan.Compute(input))
+	if err := e.refuseAgain(ctx, w, input, &p); err != nil {
+		return err
+	}
+	w.notice(g, input.Pairs, p)
 	for _, sub := range g.subs {
 		if !billable(sub) && !sub.gone {
 			p.Counts.NotBilled++

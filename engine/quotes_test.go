@@ -451,19 +451,19 @@ func TestUndoSaysUntilWhenAnOrderCanBeTakenBack(t *testing.T) {
 	}
 }
 
-// dying is a store that lets the process die at its n-th write on the way of a change: before it, or after it.
-type dying struct {
+// mortal is a store that lets the process die at its n-th write on the way of a change: before it, or after it.
+type mortal struct {
 	apply.Store
 	left  int
 	after bool
 	dead  bool
 }
 
-var errKilled = errors.New("killed")
+var errMortal = errors.New("killed")
 
-func (d *dying) die(write func() error) error {
+func (d *mortal) die(write func() error) error {
 	if d.dead {
-		return errKilled
+		return errMortal
 	}
 	if d.left--; d.left >= 0 {
 		return write()
@@ -474,14 +474,14 @@ func (d *dying) die(write func() error) error {
 			return err
 		}
 	}
-	return errKilled
+	return errMortal
 }
 
-func (d *dying) Append(ctx context.Context, entries ...state.Entry) error {
+func (d *mortal) Append(ctx context.Context, entries ...state.Entry) error {
 	return d.die(func() error { return d.Store.Append(ctx, entries...) })
 }
 
-func (d *dying) Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error {
+func (d *mortal) Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error {
 	return d.die(func() error { return d.Store.Settle(ctx, outcome, snapshots, links) })
 }
 
@@ -496,7 +496,7 @@ func TestKilledAtAnyStepAnOrderIsPlacedOnce(t *testing.T) {
 					s := newSale(t)
 					s.settled()
 					s.accept(s.offer)
-					journal := &dying{Store: s.engine.Store, left: step, after: after}
+					journal := &mortal{Store: s.engine.Store, left: step, after: after}
 					s.engine.Journal = journal
 					if fault != "" {
 						s.misbehave(s.vendor, fault, "1")

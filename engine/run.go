@@ -229,6 +229,10 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 		findings = append(findings, state.Finding{Key: "failed-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
 			Title: fmt.Sprintf("not done: %s %s", f.Change.Op, f.Change.Label), Detail: f.Err.Error(), Next: "it is planned again in the next run", Money: atStake(f.Change.Effect)})
 	}
+	for _, f := range result.Told.Failures {
+		findings = append(findings, state.Finding{Key: "told-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
+			Title: "not told on the line: " + f.Change.Label, Detail: f.Err.Error(), Next: "the edit itself is not affected; the note is tried again, one that was refused after a day"})
+	}
 	run.count("changes", len(p.Changes))
 	run.count("held", len(p.Held))
 	run.count("findings", len(findings))

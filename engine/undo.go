@@ -73,6 +73,13 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 			return err
 		}
 		last := history[0]
+		var c plan.Change
+		if err := json.Unmarshal(last.Body, &c); err != nil {
+			return fmt.Errorf("read entry %d of the journal: %w", last.Seq, err)
+		}
+		if c.Reason == plan.Told {
+			continue // what people were told stays told
+		}
 		switch last.State {
 		case state.JournalDone:
 		case state.JournalIntended, state.JournalSent, state.JournalUnknown:
@@ -80,10 +87,6 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 			continue
 		default:
 			continue // it changed nothing
-		}
-		var c plan.Change
-		if err := json.Unmarshal(last.Body, &c); err != nil {
-			return fmt.Errorf("read entry %d of the journal: %w", last.Seq, err)
 		}
 		if c.Op == plan.OpCreate {
 			c.Target.ID, c.Target.Parent = last.Ref.ID, last.Ref.Parent

@@ -159,6 +159,7 @@ var Tables = []Table{
 		{Name: "end", Type: TypeDay, Doc: "Last billed day, inclusive; empty while it bills (PSA time zone)."},
 		{Name: "description", Type: TypeText, Doc: "Text on the invoice."},
 		{Name: "bill", Type: TypeText, Allowed: []string{"billable", "no_charge", "do_not_bill"}, Doc: "Whether the customer is charged."},
+		{Name: "note", Type: TypeText, Doc: "What became of the last edit of the line, for the PSA user; written by trueup."},
 		{Name: "changed_by", Type: TypeText, Doc: "Who changed it last; recognises our own writes."},
 	}},
 	{KindTicket, "A service ticket.", []Field{

@@ -313,6 +313,13 @@ func (d *demo) follow(ctx context.Context, s *session, flow engine.Flow, link st
 		return fmt.Errorf("expected %d writes, there were %d: this is a bug in trueup", writes, result.Outcome.Done)
 	}
 	d.lastLink, d.lastLine = link.ID, link.PSA.ID
+	line, err := s.engine.Accounts[link.PSA.Account].Connector.(connectors.Reader).Read(ctx, connectors.Ref{Kind: link.PSA.Kind, ID: link.PSA.ID, Parent: link.PSA.Parent})
+	if err != nil {
+		return err
+	}
+	if note := line.Fields["custom.Vendor Status"].String(); result.Told.Done > 0 {
+		fmt.Fprintf(d.stdout, "  on the line in the PSA: %s\n", note)
+	}
 	return d.mustBeEmpty(ctx, s, flow)
 }
 

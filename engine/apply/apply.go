@@ -39,9 +39,10 @@ type Store interface {
 	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
-	Journal(ctx context.Context, filter state.JournalFilter) ([]state.Entry, error)
 	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
 	Permit(ctx context.Context, run string) error
+	Journal(ctx context.Context, filter state.JournalFilter) ([]state.Entry, error)
+	Now(ctx context.Context) (time.Time, error) // by the clock that the journal is stamped with
 }
 
 // Applier writes the changes of one run.
@@ -55,6 +56,9 @@ type Applier struct {
 	Workers  int
 	Progress func(done int)    // changes dealt with so far; may be nil
 	Made     map[string]string // what the run created before, here or elsewhere: native ids by change
+	// Note is what people are to be told of a change that is done, not known for nothing. It is remembered in the same transaction as the
+	// outcome, so that it is not lost when the process dies before it tells. May be nil.
+	Note func(ctx context.Context, c plan.Change) (model.Value, error)
 
 	mu      sync.Mutex
 	created map[string]string // change id -> native id of what it created
@@ -362,7 +366,7 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 		entry.State, entry.Class, entry.Note = state.JournalUnknown, connectors.ClassUnknown, err.Error()
 		a.record(c, Failure{c, entry.Class, err, false}, func(o *Outcome) { o.Unknown++ })
 	default:
-		entry.State, entry.Note = state.JournalFailed, err.Error()
+		entry.State, entry.Note, entry.Reply = state.JournalFailed, err.Error(), Answer(err).json()
 		if entry.Class == connectors.ClassAuth {
 			a.answered(c, err)
 		}
@@ -371,6 +375,25 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 	a.Log.Warn("change not done", zap.String("run", a.Run), zap.String("account", account.Name), zap.String("change", c.ID),
 		zap.String("class", string(entry.Class)), zap.Error(err))
 	return a.Store.Append(ctx, entry)
+}
+
+// Said is what a system answered to a write that it refused, as the journal keeps it.
+type Said struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Answer is what a failure says about the record, without what differs from one request to the next.
+func Answer(err error) Said {
+	if e, ok := errors.AsType[*connectors.Error](err); ok && e.Message != "" {
+		return Said{e.Message, e.Hint}
+	}
+	return Said{Message: err.Error()}
+}
+
+func (s Said) json() string {
+	text, _ := json.Marshal(s) // two texts cannot fail
+	return string(text)
 }
 
 // done commits outcome, link and memory in one transaction, and keeps the record as it now stands. It was found late when it was looked for
@@ -447,6 +470,16 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 			forgotten(c, read.Fields, vendor, psa)
 		}
 	}
+	if a.Note != nil {
+		note, err := a.Note(ctx, c)
+		if err != nil {
+			return nil, nil, err
+		}
+		if note.Known() {
+			vendor[NoteField] = note
+			delete(psa, NoteField)
+		}
+	}
 	for _, p := range problems {
 		a.Log.Warn("what was read back cannot be understood", zap.String("run", a.Run), zap.String("problem", p.String()))
 	}
@@ -465,6 +498,11 @@ func forgotten(c plan.Change, read, vendor, psa model.Fields) {
 		}
 	}
 }
+
+// NoteField is the field of a line that tells its PSA user what became of an edit. It is remembered as other fields are: on the vendor's
+// side what is to be told, on the PSA's side what the line was seen to hold after it was told. While only the first is remembered the
+// telling is due.
+const NoteField = "note"
 
 func overlay(f model.Fields) model.Fields {
 	if f == nil {

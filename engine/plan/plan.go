@@ -81,6 +81,8 @@ type Change struct {
 	Key    string `json:"key,omitempty"`
 	Reason Reason `json:"reason"`
 	Effect Effect `json:"effect"`
+	// Detail is why, where the reason alone does not say it: what the vendor answered to an edit that is put back.
+	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
 }

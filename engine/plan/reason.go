@@ -24,6 +24,8 @@ const (
 	KeepsSchedule  Reason = "keeps_schedule"
 	QuoteAccepted  Reason = "quote_accepted"
 	QuoteResult    Reason = "quote_result"
+	RefusedPutBack Reason = "refused_put_back"
+	Told           Reason = "told"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -57,6 +59,11 @@ const (
 	QuoteCustomer    Reason = "quote_customer"
 	QuoteIncomplete  Reason = "quote_incomplete"
 	NotChecked       Reason = "order_not_checked"
+	Refused          Reason = "refused"
+
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -99,6 +106,8 @@ var sentences = map[Reason]string{
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	QuoteAccepted:  "a quote was accepted",
 	QuoteResult:    "tells the quote what became of it",
+	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
+	Told:           "tells the PSA user what became of an edit",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -131,6 +140,11 @@ var sentences = map[Reason]string{
 	QuoteCustomer:    "the quote's customer is not linked with exactly one customer at the vendor",
 	QuoteIncomplete:  "the quote does not say what an order needs",
 	NotChecked:       "what an order would meet could not be found out",
+	Refused:          "the vendor refused it",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

@@ -6,7 +6,7 @@ import "slices"
 // asked before an order can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OrderApproval}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, OrderApproval}, r)
 }
 
 // Release is the plan in which everything that only the flow's limits hold is let through, together with what waited for nothing

@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/trueup-sync/trueup/model"
+import (
+	"time"
+
+	"github.com/trueup-sync/trueup/model"
+)
 
 // Owner says which side's value counts.
 type Owner string
@@ -39,6 +43,14 @@ type FieldRule struct {
 	Keep     bool // an id kept on the PSA side so that a lost link can be rebuilt: always put back, never held
 }
 
+// Refusal says what happens to an edit in the PSA that the vendor does not take.
+type Refusal string
+
+const (
+	RefusalHold    Refusal = "hold"     // both sides stay as they are and a person is asked
+	RefusalPutBack Refusal = "put_back" // the line gets the vendor's seats again
+)
+
 // Guards are the limits a plan must stay within. A nil or zero limit does not apply.
 type Guards struct {
 	PerChange   ChangeLimit
@@ -46,6 +58,8 @@ type Guards struct {
 	PerRun      GroupLimit
 	Decrease    Decrease
 	Cancel      Cancel
+	// Together is for how long what was done counts together with a plan, as if it were one; 0 for the plan alone. The caller collects it (Recent).
+	Together time.Duration
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
 }

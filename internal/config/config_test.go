@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -230,11 +231,12 @@ lines: {fields: {quantity: {owner: both}}}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingPropose},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose},
 		Lines: engine.LineRules{
-			First: plan.FirstHold, MissingPSA: engine.MissingPropose,
+			First: plan.FirstHold, MissingPSA: engine.MissingPropose, Refused: plan.RefusalHold,
 			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
 		},
-		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
+		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Together: 24 * time.Hour, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
 		TermEnds: []int{60, 30, 10},
+		Tell:     engine.TellRules{Lines: engine.TellNote},
 	}
 	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty(), cmpopts.EquateComparable(model.Day{})); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)
@@ -262,6 +264,7 @@ lines:
   first: vendor
   count: purchased
   missing: {psa: create}
+  refused: put_back
   fields:
     quantity: {owner: both, conflict: highest}
     unit_cost: {owner: vendor}
@@ -269,11 +272,12 @@ guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
   per_customer: {share: 100%, count: 20, drop: 500 GBP}
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
+  together: 36h
   decrease: hold
   cancel: term_end
-tell: {renewal: {days: [90, 14]}}
 quotes: {since: 2031-03-01, when: [Won, Signed], approve: guards, price_tolerance: 2%}
 approve: {people: 2}
+tell: {lines: nothing, renewal: {days: [90, 14]}}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
@@ -288,7 +292,7 @@ approve: {people: 2}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
-			First: plan.FirstVendor, MissingPSA: engine.MissingCreate,
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack,
 			Fields: map[string]plan.FieldRule{
 				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
 				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},
@@ -298,12 +302,14 @@ approve: {people: 2}
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
 			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
+			Together:    36 * time.Hour,
 			Decrease:    plan.DecreaseHold,
 			Cancel:      plan.CancelTermEnd,
 		},
 		TermEnds:  []int{90, 14},
 		Quotes:    engine.QuoteRules{Since: model.NewDay(2031, 3, 1), When: []string{"Won", "Signed"}, Approve: engine.ApproveGuards, Tolerance: 2},
 		Approvals: 2,
+		Tell:      engine.TellRules{Lines: engine.TellNothing},
 	}
 	got, ok := c.Flow("main")
 	if !ok {

@@ -94,11 +94,11 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
 	f.Guards = readGuards(m.Get("guards"))
-	f.TermEnds = readTermEnds(m.Get("tell"))
 	f.Quotes = readQuotes(m.Get("quotes"), f.Guards)
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()
+	f.Tell, f.TermEnds = readTell(m.Get("tell"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -215,6 +215,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 		count.Text() // complains about the shape, if there is one
 	}
 	rules.MissingPSA = readMissingPSA(m)
+	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
 	table, _ := model.TableOf(model.KindLine)
 	rules.Fields = readFields(fields, table, engine.LineFields)
@@ -261,6 +262,14 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 	return rule
 }
 
+func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
+	m := n.Map()
+	termEnds = readTermEnds(m.Get("renewal").Map())
+	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
+	m.Close()
+	return rules, termEnds
+}
+
 func readGuards(n *strictyaml.Node) plan.Guards {
 	m := n.Map()
 	var g plan.Guards
@@ -274,6 +283,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.Together = readTogether(m.Get("together"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g
@@ -283,9 +293,7 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 var defaultTermEnds = []int{60, 30, 10}
 
 // readTermEnds reads "tell: {renewal: {days: [60, 30, 10]}}".
-func readTermEnds(n *strictyaml.Node) []int {
-	m := n.Map()
-	renewal := m.Get("renewal").Map()
+func readTermEnds(renewal *strictyaml.Map) []int {
 	list := renewal.Get("days")
 	days := slices.Clone(defaultTermEnds)
 	if list.Present() {
@@ -308,7 +316,6 @@ func readTermEnds(n *strictyaml.Node) []int {
 		}
 	}
 	renewal.Close()
-	m.Close()
 	return days
 }
 

@@ -91,6 +91,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		Now: s.clock.now, PerMinute: o.VendorPerMinute, Latency: o.Latency, Country: o.Country, Currency: o.Currency,
 	})
 	s.psa = connectwisetest.New(connectwisetest.Options{Now: s.clock.now, PerMinute: o.PSAPerMinute, Latency: o.Latency})
+	s.psa.AddCustomField("addition", "Vendor Status", "TextArea")
 	s.truth = build(o, s.clock, s.vendor, s.psa)
 	s.clock.run(o.Start)
 	if err := s.serve(ctx); err != nil {
