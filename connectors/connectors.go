@@ -93,31 +93,6 @@ type CreateRequest struct {
 	Key    string // idempotency key: unique to the intent, the same when the intent is repeated
 }
 
-// Previewer says what stands in the way of a create, so that nothing is bought that would be refused. It changes nothing.
-type Previewer interface {
-	// Preview asks the system about a request as Create would be given it; its key may be empty. An error means that it could not be found
-	// out; a request that could never be sent is an Obstacle or ClassInvalid.
-	Preview(ctx context.Context, req CreateRequest) ([]Obstacle, error)
-}
-
-// Obstacle is one thing that stands in the way of a create.
-type Obstacle struct {
-	Kind    ObstacleKind
-	Message string // a plain sentence with the figures
-	Hint    string // the next step
-}
-
-// ObstacleKind sorts obstacles by what has to be settled.
-type ObstacleKind string
-
-const (
-	ObstacleAgreement   ObstacleKind = "agreement"   // the customer has not accepted what the vendor asks customers to accept
-	ObstacleContact     ObstacleKind = "contact"     // the customer has nobody the vendor could write to
-	ObstacleUnavailable ObstacleKind = "unavailable" // not sold to this customer, or not in this term and billing cycle
-	ObstacleQuantity    ObstacleKind = "quantity"    // fewer or more than are sold at once
-	ObstacleRights      ObstacleKind = "rights"      // this account may not do or ask it
-)
-
 // Finder looks for the record that a create made, for kinds whose new records a listing shows late. Where a connector has it, it is asked
 // instead of a listing when the reply to a create was lost.
 type Finder interface {
@@ -130,6 +105,21 @@ type Finder interface {
 type FindRequest struct {
 	CreateRequest
 	Began time.Time // when it was sent, or a moment before; UTC
+}
+
+// What stands in the way of a create, as the Code of the error of CreateChecker, where the engine has a word of its own for it.
+const (
+	CodeAgreement   = "agreement"   // the customer has not accepted what the vendor asks customers to accept
+	CodeContact     = "contact"     // the customer has nobody the vendor could write to
+	CodeUnavailable = "unavailable" // not sold to this customer, or not in this term and billing cycle
+	CodeQuantity    = "quantity"    // fewer or more than are sold at once
+)
+
+// CreateChecker says what would stand in the way of creating a record, before anybody decides about it.
+type CreateChecker interface {
+	// CheckCreate asks the system and changes nothing. An error of ClassInvalid is what stands in the way, and its Hint what to do
+	// about it; any other error says that it could not be found out. Create checks again.
+	CheckCreate(ctx context.Context, req CreateRequest) error
 }
 
 // Changer changes fields of one record and returns it as the system now holds it.

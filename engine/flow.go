@@ -1,6 +1,12 @@
 package engine
 
-import "github.com/trueup-sync/trueup/engine/plan"
+import (
+	"slices"
+	"strings"
+
+	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
+)
 
 // Mode says how far a flow may go on its own.
 type Mode string
@@ -33,6 +39,7 @@ type Flow struct {
 	Contracts ContractRules
 	Lines     LineRules
 	Quotes    QuoteRules
+	Bundles   []Bundle
 	Guards    plan.Guards
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
@@ -58,7 +65,15 @@ type CustomerRules struct {
 	MissingPSA    Missing // a vendor customer without PSA company
 	MissingVendor Missing // a PSA company without vendor customer
 	Fields        map[string]plan.FieldRule
+	Contact       *plan.FieldRule // the company's main contact, as one thing; nil to leave contacts alone
+	// With MissingVendor create, the companies of one of these types and one of these statuses become customers at the vendor, each
+	// when a person has approved it. Names are compared without case; an empty list is every one.
+	NewTypes    []string
+	NewStatuses []string
 }
+
+// ContactFields are the fields of a contact that follow its owner together.
+var ContactFields = []string{"first_name", "last_name", "email", "phone"}
 
 // ProductRules say what happens to a product that the PSA does not have. Products are paired by their key: SKU, term and
 // billing cycle together.
@@ -70,6 +85,30 @@ type ProductRules struct {
 type ContractRules struct {
 	Type       string  // the PSA's contract type, by name
 	MissingPSA Missing // no contract of that type for the customer
+	Terms      []ContractTerm
+}
+
+// ContractTerm is a template: lines of subscriptions of a term and billing cycle go on contracts of a type of their own.
+type ContractTerm struct {
+	Term         string // P1M, P1Y, P3Y; "" for any
+	BillingCycle string // monthly, annual, triennial; "" for any
+	Type         string
+	Name         string // of a contract that trueup makes; tells two of one type apart
+}
+
+// of is the first template that fits what is sold, else the flow's own contract type.
+func (r ContractRules) of(product model.Record) ContractTerm {
+	for _, t := range r.Terms {
+		if (t.Term == "" || t.Term == product.Text("term")) && (t.BillingCycle == "" || t.BillingCycle == product.Text("billing_cycle")) {
+			return t
+		}
+	}
+	return ContractTerm{Type: r.Type, Name: r.Type}
+}
+
+// takes reports a contract type on which lines of the flow may stand.
+func (r ContractRules) takes(typ string) bool {
+	return strings.EqualFold(typ, r.Type) || slices.ContainsFunc(r.Terms, func(t ContractTerm) bool { return strings.EqualFold(typ, t.Type) })
 }
 
 // LineFields are the fields of a line that a flow may rule.
@@ -78,7 +117,29 @@ var LineFields = []string{"quantity", "unit_cost", "unit_price", "description"}
 // LineRules govern subscription and line.
 type LineRules struct {
 	First      plan.First
+	Count      plan.Count // what a line bills, unless it says otherwise itself
+	Group      Group
 	MissingPSA Missing // a subscription without a line
 	Fields     map[string]plan.FieldRule
 	Refused    plan.Refusal // an edit of seats that the vendor does not take; "" is hold
+}
+
+// Group says which subscriptions of a customer one line bills.
+type Group string
+
+const (
+	GroupNone    Group = ""        // each its own
+	GroupProduct Group = "product" // those of one product together
+)
+
+// Bundle is a PSA product whose line bills several vendor products in a ratio.
+type Bundle struct {
+	Product string // key of the PSA product
+	Of      []BundlePart
+}
+
+// BundlePart is a vendor product of a bundle and how many of its seats belong to each one on the line.
+type BundlePart struct {
+	Product string // product key
+	Ratio   int64
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
@@ -19,6 +20,8 @@ const (
 	howKeptID  = "kept id"
 	howByHand  = "by hand"
 	howCreated = "created"
+	howMoved   = "its contract lines moved there"
+	howMain    = "main contact"
 )
 
 // match is a way to recognise the same customer on both sides: the texts under which a record is filed.
@@ -79,8 +82,19 @@ func (e *Engine) linkCustomers(ctx context.Context, w *world) ([]*group, []plan.
 		listed[tenant.ID] = true
 		link, isKept := kept[tenant.ID]
 		id, how, finding := link.PSA.ID, howKept, (*plan.Finding)(nil)
-		if _, there := w.psaByID[id]; !isKept || !there {
-			id, how, finding = w.matchCustomer(tenant, indexes)
+		switch _, there := w.psaByID[id]; {
+		case !isKept:
+			id, how, finding = w.matchCustomer(tenant, indexes, "")
+		case !there:
+			to, err := e.moved(ctx, w, tenant.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			if id, how = to, howMoved; to != "" {
+				findings = append(findings, w.companyMoved(tenant, link.PSA.ID, to))
+			} else {
+				id, how, finding = w.matchCustomer(tenant, indexes, link.PSA.ID)
+			}
 		}
 		if finding != nil {
 			findings = append(findings, *finding)
@@ -121,8 +135,9 @@ func (w *world) label(psaID string) string {
 	return name
 }
 
-// matchCustomer tries the flow's ways to match, in order.
-func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string][]string) (id, how string, finding *plan.Finding) {
+// matchCustomer tries the flow's ways to match, in order. gone is the company that it was linked with and that is not there any more: no
+// other one is made for it, since somebody deleted it on purpose, or by mistake.
+func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string][]string, gone string) (id, how string, finding *plan.Finding) {
 	about := func(kind plan.Reason, detail, next string) *plan.Finding {
 		return &plan.Finding{Key: plan.ChangeID("customer", w.flow.Name, tenant.ID), Kind: kind, Customer: tenant.Text("name"),
 			Title:  fmt.Sprintf("%s customer %q: %s", w.vendor.Name, tenant.Text("name"), kind.Sentence()),
@@ -152,6 +167,11 @@ func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string
 				"if they are the same: "+byHand(found[0]))
 		}
 		return found[0], m.how, nil
+	}
+	if gone != "" {
+		return "", "", about(plan.CompanyGone, fmt.Sprintf("company %s was deleted or merged away, and nothing points at another one", gone),
+			"link it with another company: "+byHand("COMPANY_ID")+"; or forget the link, so that it counts as new: trueup links forget "+
+				apply.LinkID(w.flow.Name, plan.PairRef{Kind: model.KindCustomer, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID}}))
 	}
 	switch w.flow.Customers.MissingPSA {
 	case MissingIgnore:
@@ -222,7 +242,8 @@ type pairing struct {
 	link   string
 	how    string
 	memory state.Memory
-	made   time.Time // when trueup made the line; zero when somebody else did
+	made   time.Time  // when trueup made the line; zero when somebody else did
+	shape  plan.Shape // of the kept link
 }
 
 // linkLines finds the line of each of a group's subscriptions. A kept link comes first, then the subscription id kept on the
@@ -241,21 +262,27 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 			bySubscription[id] = append(bySubscription[id], l)
 		}
 	}
-	kept := map[string]pairing{}
+	var links []keptLine
 	for _, tenant := range g.known() {
 		err = e.Store.LinksWithMemory(ctx, w.flow.Name, model.KindLine, tenant.ID, func(l state.Link, m state.Memory) error {
-			kept[l.Vendor.ID] = pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m, made: madeAt(l.How, l.Created)}
+			links = append(links, keptLine{l, pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m, made: madeAt(l.How, l.Created), shape: plan.Shape(l.Shape)}})
 			return nil
 		})
 		if err != nil {
 			return nil, nil, nil, err
 		}
 	}
+	findings = w.formShapes(g, links)
+	kept := oneToOne(links, w.today)
+	defer func() { g.stale = staleLinks(links, pairs, g) }()
 	var unlinked []subscription
 	for _, sub := range g.subs {
+		if sub.shaped {
+			continue
+		}
 		p, isKept := kept[sub.ID]
 		p.sub = sub
-		if isKept && p.line != nil {
+		if isKept && p.line != nil && !p.line.shaped {
 			p.line.claimed = true
 			pairs = append(pairs, p)
 			if lines := bySubscription[strings.ToLower(sub.ID)]; len(lines) > 1 { // a line was copied together with its id
@@ -372,7 +399,7 @@ func twoLines(g *group, sub subscription, lines []*line) plan.Finding {
 	return plan.Finding{Key: plan.ChangeID("two lines", sub.ID), Kind: plan.DeclaredTwice, Customer: g.label,
 		Title:  fmt.Sprintf("%s: %s", sub.Text("name"), plan.DeclaredTwice.Sentence()),
 		Detail: fmt.Sprintf("subscription %s stands on lines %s", sub.ID, strings.Join(ids, " and ")),
-		Next:   "take the id off one of them, or end it"}
+		Next:   "take the id off one of them, or end it; where each bills a part, write part or rest into its seat rule"}
 }
 
 // endedInPSA is a line that somebody ended while the subscription goes on: a new one would bill what was stopped on purpose.

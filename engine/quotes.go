@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -296,7 +298,7 @@ func (c *creations) orderInTheWay(ctx context.Context, g *group, q quote, line m
 	if reason, detail, next := c.priceInTheWay(line, product); reason != "" {
 		return reason, detail, next, nil
 	}
-	if reason, detail, next := c.inTheWay(g, key); reason != "" {
+	if reason, detail, next := c.inTheWay(g, key, c.flow.Contracts.of(product)); reason != "" {
 		return reason, detail, next, nil
 	}
 	for _, sub := range g.subs {
@@ -314,30 +316,32 @@ func (c *creations) orderInTheWay(ctx context.Context, g *group, q quote, line m
 	for _, f := range order.Fields {
 		values[f.Field] = f.To
 	}
-	obstacles, _, err := c.vendor.Preview(ctx, model.KindSubscription, g.tenants[0].ID, values)
+	err = c.vendor.CheckCreate(ctx, model.KindSubscription, g.tenants[0].ID, values)
 	switch {
 	case ctx.Err() != nil:
 		return "", "", "", context.Cause(ctx)
 	case err != nil:
-		return plan.NotChecked, err.Error(), "settle that; it is asked again in the next run", nil
-	case len(obstacles) > 0:
-		return reasonOf(obstacles[0].Kind), obstacles[0].Message, obstacles[0].Hint, nil
+		said := apply.Answer(err)
+		return reasonOf(err), said.Message, cmp.Or(said.Hint, "settle that; it is asked again in the next run"), nil
 	case c.flow.Quotes.Approve != ApproveGuards:
 		return plan.OrderApproval, fmt.Sprintf("%s seats at %s a month each, billed at %s", seats, shownMoney(product.Fields["unit_cost"]), shownMoney(price)), "check it, then release it for this plan with trueup approve", nil
 	}
 	return "", "", "", nil
 }
 
-func reasonOf(kind connectors.ObstacleKind) plan.Reason {
-	switch kind {
-	case connectors.ObstacleAgreement:
-		return plan.AgreementMissing
-	case connectors.ObstacleContact:
-		return plan.ContactMissing
-	case connectors.ObstacleUnavailable:
-		return plan.NotSold
-	case connectors.ObstacleQuantity:
-		return plan.SoldOtherwise
+// reasonOf is the word for what stands in the way of an order.
+func reasonOf(err error) plan.Reason {
+	if e, ok := errors.AsType[*connectors.Error](err); ok {
+		switch e.Code {
+		case connectors.CodeAgreement:
+			return plan.AgreementMissing
+		case connectors.CodeContact:
+			return plan.ContactMissing
+		case connectors.CodeUnavailable:
+			return plan.NotSold
+		case connectors.CodeQuantity:
+			return plan.SoldOtherwise
+		}
 	}
 	return plan.NotChecked
 }
@@ -403,7 +407,7 @@ func (c *creations) lineOfOrder(g *group, quoted model.Record, order plan.Change
 	price, _ := quoted.Fields["unit_price"].Money()
 	change.Effect = plan.Effect{Bill: price.Times(seats)}
 	c.product(key, product, set, &change, p)
-	c.contract(g, set, &change, p)
+	c.contract(g, c.flow.Contracts.of(product), set, &change, p)
 	p.Changes = append(p.Changes, change)
 	return change.ID
 }

@@ -29,15 +29,18 @@ type world struct {
 	vendorProducts  map[string]model.Record   // by product key
 	psaProducts     map[string][]model.Record // by product key
 	psaProductByID  map[string]model.Record
-	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
+	contracts       map[string][]model.Record // active, of the flow's types, by PSA customer
+	contractOwner   map[string]string         // PSA customer by contract, whatever its type and state
 	contractTypes   map[string]string         // types in use, as written, by their lower case
 
 	quotes  map[string][]quote     // accepted, by PSA customer
 	ordered map[string]orderedLine // lines of quotes that were ordered, by their id
 	quoted  map[string]orderedLine // the same, by the subscription they became (see flightKey, without the account)
-	offline bool                   // nothing may be asked
 
-	newCustomers []model.Record // vendor customers for which the flow creates a company
+	people       people
+	wishes       map[string]state.Wish // companies that a person wants at the vendor, by id
+	offline      bool                  // nothing may be asked
+	newCustomers []model.Record        // vendor customers for which the flow creates a company
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
 	extent    plan.Extent
@@ -53,7 +56,7 @@ type world struct {
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
 	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, now: e.Now(), today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
-		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}, told: map[string]told{}}
+		contracts: map[string][]model.Record{}, contractOwner: map[string]string{}, contractTypes: map[string]string{}, wishes: map[string]state.Wish{}, inFlight: map[string]bool{}, extent: plan.Extent{}, told: map[string]told{}}
 	for _, load := range []struct {
 		side *reading
 		noun model.Kind
@@ -74,8 +77,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		}},
 		{w.psa, model.KindContract, func(r model.Record, _ state.Stored) {
 			w.contractTypes[strings.ToLower(r.Text("type"))] = r.Text("type")
-			if strings.EqualFold(r.Text("type"), flow.Contracts.Type) && active(r) {
-				customer := r.Text("customer")
+			customer := r.Text("customer")
+			w.contractOwner[r.ID] = customer
+			if flow.Contracts.takes(r.Text("type")) && active(r) {
 				w.contracts[customer] = append(w.contracts[customer], r)
 			}
 		}},
@@ -84,7 +88,16 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 			return nil, err
 		}
 	}
-	var err error
+	if err := e.loadPeople(ctx, w); err != nil {
+		return nil, err
+	}
+	wishes, err := e.Store.Wishes(ctx, flow.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, wish := range wishes {
+		w.wishes[wish.Company] = wish
+	}
 	if w.heldSince, w.heldTogether, err = e.heldSince(ctx, flow.Name); err != nil {
 		return nil, err
 	}
@@ -161,6 +174,8 @@ type group struct {
 	label   string
 	subs    []subscription
 	lines   []line
+	shapes  []shape  // those that do not stand one to one
+	stale   []string // kept links whose records belong to others now
 }
 
 // known are the group's vendor customers, those that are not listed any more last: their lines go on billing, so a person is
@@ -173,6 +188,7 @@ type subscription struct {
 	complete bool
 	gone     bool
 	broken   bool // a value of it could not be read
+	shaped   bool // decided about together with others
 }
 
 type line struct {
@@ -180,6 +196,7 @@ type line struct {
 	parent   string
 	complete bool
 	claimed  bool // paired with a subscription
+	shaped   bool // decided about together with others
 }
 
 // load reads a group's subscriptions and lines from the store.
@@ -193,7 +210,7 @@ func (e *Engine) load(ctx context.Context, w *world, g *group) error {
 				w.findings = append(w.findings, badValue(w.vendor, p))
 			}
 			if accepted {
-				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, lost || !stored.Gone.IsZero(), len(problems) > 0})
+				g.subs = append(g.subs, subscription{Record: rec, tenant: tenant.ID, complete: complete, gone: lost || !stored.Gone.IsZero(), broken: len(problems) > 0})
 			}
 			return nil
 		})

@@ -38,8 +38,17 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db, "ATTACH '"+source+"' AS new")
+	later := map[string]bool{} // tables of later steps
 	for _, table := range append(state.Kept(), "lease") {
 		var columns string
+		var there int
+		if err := db.QueryRow("SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ?", table).Scan(&there); err != nil {
+			t.Fatal(err)
+		}
+		if there == 0 {
+			later[table] = true
+			continue
+		}
 		if err := db.QueryRow("SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name <> 'tenant'", table).Scan(&columns); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +71,7 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, n := range want.Rows {
-		if n == 0 {
+		if n == 0 && !later[table] {
 			t.Errorf("the rows of %s are gone", table)
 		}
 	}

@@ -45,7 +45,7 @@ type Options struct {
 // customer that has not agreed.
 func NewVendor(o Options) *World { return newWorld(vendorSystem, o) }
 
-// NewPSA makes an empty world of the system "memorypsa": companies, catalog items, agreements and their additions, opportunities and
+// NewPSA makes an empty world of the system "memorypsa": companies, contacts, catalog items, agreements and their additions, opportunities and
 // the products on them.
 func NewPSA(o Options) *World { return newWorld(psaSystem, o) }
 

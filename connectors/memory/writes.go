@@ -47,6 +47,9 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 		return connectors.Record{}, &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent,
 			Message: fmt.Sprintf("the %s is not there", kind.Parent)}
 	}
+	if err := w.taken(op, req); err != nil {
+		return connectors.Record{}, err
+	}
 	if err := w.strike(op, "", LostBeforeCommit); err != nil {
 		return connectors.Record{}, err
 	}
@@ -71,31 +74,64 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 
 const notAgreed = "the customer has not agreed to the vendor's terms"
 
-// Preview says that a customer has not agreed, or that something is not in the price sheet.
-func (c vendor) Preview(ctx context.Context, req connectors.CreateRequest) ([]connectors.Obstacle, error) {
-	const op = "preview an order"
-	if _, err := c.kind(op, req.Kind, connectors.AbilityCreate); err != nil {
-		return nil, err
+// CheckCreate says whether the domain of a new customer is taken, that the customer of an order has not agreed, or that something is not in the price sheet.
+func (c vendor) CheckCreate(ctx context.Context, req connectors.CreateRequest) error {
+	op := "create " + req.Kind
+	if err := c.ask(ctx, op, "", Request{Op: "check create", Kind: req.Kind}); err != nil {
+		return err
 	}
-	if err := c.ask(ctx, op, "", Request{Op: "preview", Kind: req.Kind, Parent: req.Parent}); err != nil {
-		return nil, err
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	if req.Kind == "subscription" {
+		return c.world.sold(op, req)
 	}
-	w := c.world
+	return c.world.taken(op, req)
+}
+
+// sold refuses an order that would be refused.
+func (w *World) sold(op string, req connectors.CreateRequest) error {
+	refuse := func(code, message, hint string) error {
+		return &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Code: code, Message: message, Hint: hint}
+	}
+	customer, ok := w.records[place{"customer", req.Parent}]
+	key := model.ProductKey(req.Fields["sku"].String(), req.Fields["termDuration"].String(), req.Fields["billingCycle"].String())
+	_, priced := w.records[place{"price", key}]
+	switch {
+	case !ok:
+		return &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent, Message: "the customer is not there"}
+	case !customer.Fields["agreed"].True():
+		return refuse(connectors.CodeAgreement, notAgreed, "have it accepted")
+	case !priced:
+		return refuse(connectors.CodeUnavailable, key+" is not in the price sheet", "offer another product")
+	}
+	return nil
+}
+
+// taken refuses a customer whose domain another one has, or a tenant that is no customer (TakeDomain).
+func (w *World) taken(op string, req connectors.CreateRequest) error {
+	domain := req.Fields[domainField]
+	if req.Kind != "customer" || domain.Blank() {
+		return nil
+	}
+	refuse := func(message, hint string) error {
+		return &connectors.Error{Class: connectors.ClassInvalid, Op: op, Field: domainField, Message: message, Hint: hint}
+	}
+	for _, id := range w.children[place{"customer", ""}] {
+		if w.records[place{"customer", id}].Fields[domainField] == domain {
+			return refuse(fmt.Sprintf("customer %s has the domain %s", id, domain), "link that one")
+		}
+	}
+	if slices.Contains(w.domains, domain.String()) {
+		return refuse(fmt.Sprintf("the domain %s is taken by a tenant that is no customer of ours", domain), "ask it for a relationship")
+	}
+	return nil
+}
+
+// TakeDomain says that a tenant which is no customer has a domain.
+func (w *World) TakeDomain(domain string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	customer, ok := w.records[place{"customer", req.Parent}]
-	if !ok {
-		return nil, &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent, Message: "the customer is not there"}
-	}
-	var obstacles []connectors.Obstacle
-	if !customer.Fields["agreed"].True() {
-		obstacles = append(obstacles, connectors.Obstacle{Kind: connectors.ObstacleAgreement, Message: notAgreed, Hint: "have it accepted"})
-	}
-	key := model.ProductKey(req.Fields["sku"].String(), req.Fields["termDuration"].String(), req.Fields["billingCycle"].String())
-	if _, ok := w.records[place{"price", key}]; !ok {
-		obstacles = append(obstacles, connectors.Obstacle{Kind: connectors.ObstacleUnavailable, Message: key + " is not in the price sheet", Hint: "offer another product"})
-	}
-	return obstacles, nil
+	w.domains = append(w.domains, domain)
 }
 
 // Change alters fields that are not yet at their new value, and refuses when one of those moved since it was read.

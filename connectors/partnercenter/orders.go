@@ -93,9 +93,25 @@ func (c *Connector) orderOf(op string, req connectors.CreateRequest) (order, err
 		reference: req.Fields["friendlyName"].String(), key: req.Key, quantity: q.String()}, nil
 }
 
-// Create orders a subscription through a cart and returns it once it can be read. An order of the same nickname and product that is
-// there already is returned instead.
+// Create makes a customer, or orders a subscription.
 func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
+	if req.Kind == kindCustomer {
+		return c.createCustomer(ctx, req)
+	}
+	return c.placeOrder(ctx, req)
+}
+
+// CheckCreate asks what a create would meet. The request needs no key.
+func (c *Connector) CheckCreate(ctx context.Context, req connectors.CreateRequest) error {
+	if req.Kind == kindCustomer {
+		return c.checkCustomer(ctx, req)
+	}
+	return c.checkOrder(ctx, req)
+}
+
+// placeOrder orders a subscription through a cart and returns it once it can be read. An order of the same nickname and product that is
+// there already is returned instead.
+func (c *Connector) placeOrder(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
 	o, err := c.orderOf("order", req)
 	switch {
 	case err != nil:
@@ -385,33 +401,32 @@ func (c *Connector) look(ctx context.Context, o order, p *placedOrder) (connecto
 	return rec, err
 }
 
-// Preview asks what an order would meet: the customer's agreement and contact, and whether and how the product is sold to it.
-func (c *Connector) Preview(ctx context.Context, req connectors.CreateRequest) ([]connectors.Obstacle, error) {
-	o, err := c.orderOf("preview an order", req)
-	if e := (*connectors.Error)(nil); errors.As(err, &e) && e.Field == "" && req.Kind == kindSubscription {
-		return []connectors.Obstacle{{Kind: connectors.ObstacleRights, Message: e.Message, Hint: e.Hint}}, nil
-	}
+// checkOrder asks what an order would meet: the customer's agreement and contact, and whether and how the product is sold to it.
+func (c *Connector) checkOrder(ctx context.Context, req connectors.CreateRequest) error {
+	o, err := c.orderOf("order", req)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var obstacles []connectors.Obstacle
-	for _, ask := range []func(context.Context, order) (*connectors.Obstacle, error){c.agreed, c.contact, c.limits, c.sold} {
-		obstacle, err := ask(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		if obstacle != nil {
-			obstacles = append(obstacles, *obstacle)
+	for _, ask := range []func(context.Context, order) error{c.agreed, c.contact, c.limits, c.sold} {
+		if err := ask(ctx, o); err != nil {
+			return err
 		}
 	}
-	return obstacles, nil
+	return nil
+}
+
+// inTheWay is what would be refused, under one of the codes that have a word.
+func (c *Connector) inTheWay(o order, code, message, hint string) error {
+	e := c.orderFault(connectors.ClassInvalid, o, "", message, hint)
+	e.Code = code
+	return e
 }
 
 // agreed looks for a confirmation that the customer accepted the customer agreement, by the partner or by the customer itself.
 // https://learn.microsoft.com/partner-center/developer/get-confirmation-of-customer-agreement
-func (c *Connector) agreed(ctx context.Context, o order) (*connectors.Obstacle, error) {
+func (c *Connector) agreed(ctx context.Context, o order) error {
 	if c.appOnly {
-		return &connectors.Obstacle{Kind: connectors.ObstacleRights, Message: "whether the customer accepted the Microsoft Customer Agreement can only be asked by a signed-in partner user", Hint: "set refresh_token in this account"}, nil
+		return c.orderFault(connectors.ClassAuth, o, "", "whether the customer accepted the Microsoft Customer Agreement can only be asked by a signed-in partner user", "set refresh_token in this account")
 	}
 	accepted := false
 	_, err := c.pages(ctx, "read agreements", "of customer "+o.customer, customerPath(o.customer)+"/agreements", url.Values{"agreementType": {customerAgreement}}, 0, func(raw json.RawMessage) error {
@@ -423,43 +438,42 @@ func (c *Connector) agreed(ctx context.Context, o order) (*connectors.Obstacle, 
 		return nil
 	})
 	if err != nil || accepted {
-		return nil, err
+		return err
 	}
 	resp, err := c.api.Do(ctx, rest.Request{Path: customerPath(o.customer) + "/directSignedMicrosoftCustomerAgreementStatus", Header: headers(), Op: "read the agreement", Record: "that customer " + o.customer + " signed itself"})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var status struct {
 		IsSigned bool `json:"isSigned"`
 	}
 	if err := resp.Decode("read the agreement", &status); err != nil || status.IsSigned {
-		return nil, err
+		return err
 	}
-	return &connectors.Obstacle{Kind: connectors.ObstacleAgreement, Message: "the customer has not accepted the Microsoft Customer Agreement",
-		Hint: "have it accepted in the Microsoft admin centre, or confirm the acceptance in Partner Center"}, nil
+	return c.inTheWay(o, connectors.CodeAgreement, "the customer has not accepted the Microsoft Customer Agreement", "have it accepted in the Microsoft admin centre, or confirm the acceptance in Partner Center")
 }
 
 // contact looks whether the vendor has an address to write to. What is not delivered is not missing: reading it needs rights in the customer.
-func (c *Connector) contact(ctx context.Context, o order) (*connectors.Obstacle, error) {
+func (c *Connector) contact(ctx context.Context, o order) error {
 	rec, err := c.Read(ctx, connectors.Ref{Kind: kindCustomer, ID: o.customer})
 	if email := rec.Fields["billingProfile.email"]; err != nil || !email.Known() || strings.TrimSpace(email.String()) != "" {
-		return nil, err
+		return err
 	}
-	return &connectors.Obstacle{Kind: connectors.ObstacleContact, Message: "the customer's billing profile has no e-mail address", Hint: "add one in Partner Center"}, nil
+	return c.inTheWay(o, connectors.CodeContact, "the customer's billing profile has no e-mail address", "add one in Partner Center")
 }
 
 // limits compares the quantity with what is sold at once. https://learn.microsoft.com/partner-center/developer/get-a-sku-by-id
-func (c *Connector) limits(ctx context.Context, o order) (*connectors.Obstacle, error) {
+func (c *Connector) limits(ctx context.Context, o order) error {
 	raw, err := c.get(ctx, "read", "SKU "+o.product+":"+o.sku, fmt.Sprintf("%s/products/%s/skus/%s", customerPath(o.customer), url.PathEscape(o.product), url.PathEscape(o.sku)))
 	if connectors.ClassOf(err) == connectors.ClassMissing {
-		return &connectors.Obstacle{Kind: connectors.ObstacleUnavailable, Message: o.product + ":" + o.sku + " is not in the customer's catalogue", Hint: "offer another product"}, nil
+		return c.inTheWay(o, connectors.CodeUnavailable, o.product+":"+o.sku+" is not in the customer's catalogue", "offer another product")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sku, err := decodeObject(raw)
 	if err != nil {
-		return nil, unreadable("SKU "+o.product+":"+o.sku, err)
+		return unreadable("SKU "+o.product+":"+o.sku, err)
 	}
 	asked, _ := model.ParseQuantity(o.quantity) // it was one before
 	for _, bound := range []struct {
@@ -468,23 +482,23 @@ func (c *Connector) limits(ctx context.Context, o order) (*connectors.Obstacle, 
 	}{{"minimumQuantity", "smallest", func(order int) bool { return order < 0 }}, {"maximumQuantity", "largest", func(order int) bool { return order > 0 }}} {
 		limit, err := model.ParseQuantity(sku.text(bound.member))
 		if err == nil && limit.Sign() > 0 && bound.wrong(asked.Cmp(limit)) {
-			return &connectors.Obstacle{Kind: connectors.ObstacleQuantity, Message: fmt.Sprintf("%s seats are asked for, and the %s number sold is %s", asked, bound.word, limit), Hint: "correct the quantity, or offer another product"}, nil
+			return c.inTheWay(o, connectors.CodeQuantity, fmt.Sprintf("%s seats are asked for, and the %s number sold is %s", asked, bound.word, limit), "correct the quantity, or offer another product")
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // sold looks whether the product is sold to the customer in this term and billing cycle.
-func (c *Connector) sold(ctx context.Context, o order) (*connectors.Obstacle, error) {
+func (c *Connector) sold(ctx context.Context, o order) error {
 	_, err := c.availability(ctx, o)
 	e := (*connectors.Error)(nil)
 	switch {
 	case connectors.ClassOf(err) == connectors.ClassMissing:
-		return nil, nil // the product is not there: limits says so
+		return nil // the product is not there: limits says so
 	case errors.As(err, &e) && e.Class == connectors.ClassInvalid && e.Field != "":
-		return &connectors.Obstacle{Kind: connectors.ObstacleUnavailable, Message: e.Message, Hint: e.Hint}, nil
+		return c.inTheWay(o, connectors.CodeUnavailable, e.Message, e.Hint)
 	}
-	return nil, err
+	return err
 }
 
 // A cart that is or was checked out.

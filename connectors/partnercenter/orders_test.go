@@ -2,6 +2,7 @@ package partnercenter
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestAnOrderThatWasNeverPlacedIsMissing(t *testing.T) {
 	w.orders(0)
 }
 
-// What the service refuses is refused before anything is bought, with what is wrong; Preview says the same without a cart.
+// What the service refuses is refused before anything is bought, with what is wrong; CheckCreate says the same without a cart.
 func TestOrdersThatAreRefused(t *testing.T) {
 	t.Parallel()
 	customer := func(change func(*partnercentertest.Customer)) func(*world) {
@@ -148,31 +149,31 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		term     string
 		class    connectors.Class
 		says     string
-		obstacle connectors.ObstacleKind
+		code     string
 		preview  string
 	}{
 		"nothing":                {nil, nil, 5, "P1Y", "", "", "", ""},
 		"signed by the customer": {customer(func(c *partnercentertest.Customer) { c.Agreement = "customer" }), nil, 5, "P1Y", "", "", "", ""},
 		"no agreement": {customer(func(c *partnercentertest.Customer) { c.Agreement = "nobody" }), nil, 5, "P1Y", connectors.ClassAuth, "13605",
-			connectors.ObstacleAgreement, "the customer has not accepted the Microsoft Customer Agreement"},
+			connectors.CodeAgreement, "the customer has not accepted the Microsoft Customer Agreement"},
 		"no contact": {customer(func(c *partnercentertest.Customer) { c.Email = "" }), nil, 5, "P1Y", "", "",
-			connectors.ObstacleContact, "billing profile has no e-mail address"},
+			connectors.CodeContact, "billing profile has no e-mail address"},
 		"no such term": {nil, nil, 5, "P3Y", connectors.ClassInvalid, "it is not sold as P3Y monthly; sold as: P1M monthly, P1Y annual, P1Y monthly",
-			connectors.ObstacleUnavailable, "it is not sold as P3Y monthly"},
+			connectors.CodeUnavailable, "it is not sold as P3Y monthly"},
 		"withdrawn": {sku(partnercentertest.SKU{Withdrawn: true}), nil, 5, "P1Y", connectors.ClassInvalid, "not sold to this customer in the commercial segment",
-			connectors.ObstacleUnavailable, "not sold to this customer"},
+			connectors.CodeUnavailable, "not sold to this customer"},
 		"too many": {sku(partnercentertest.SKU{MaxSeats: 4}), nil, 5, "P1Y", connectors.ClassInvalid, "the product allows no more seats [code 10015]",
-			connectors.ObstacleQuantity, "5 seats are asked for, and the largest number sold is 4"},
+			connectors.CodeQuantity, "5 seats are asked for, and the largest number sold is 4"},
 		"too few": {sku(partnercentertest.SKU{MinSeats: 10}), nil, 5, "P1Y", connectors.ClassInvalid, "code 10010",
-			connectors.ObstacleQuantity, "the smallest number sold is 10"},
+			connectors.CodeQuantity, "the smallest number sold is 10"},
 		"not in the catalogue": {func(w *world) {
 			for _, p := range w.fake.Dump().Prices {
 				p.End = w.clock.Now().Add(-time.Hour)
 				w.fake.SetPrice(p)
 			}
-		}, nil, 5, "P1Y", connectors.ClassMissing, "400018", connectors.ObstacleUnavailable, "not in the customer's catalogue"},
+		}, nil, 5, "P1Y", connectors.ClassMissing, "400018", connectors.CodeUnavailable, "not in the customer's catalogue"},
 		"an application alone": {nil, func(a *connectors.Account) { delete(a.Secrets, "refresh_token") }, 5, "P1Y", "", "",
-			connectors.ObstacleRights, "can only be asked by a signed-in partner user"},
+			"", "can only be asked by a signed-in partner user"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -180,12 +181,10 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			if tt.arrange != nil {
 				tt.arrange(w)
 			}
-			obstacles, err := w.Preview(t.Context(), quoted(tt.seats, tt.term))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if (len(obstacles) == 1) != (tt.obstacle != "") || len(obstacles) == 1 && (obstacles[0].Kind != tt.obstacle || !strings.Contains(obstacles[0].Message, tt.preview) || obstacles[0].Hint == "") {
-				t.Errorf("preview: %+v, want %s: %s", obstacles, tt.obstacle, tt.preview)
+			err := w.CheckCreate(t.Context(), quoted(tt.seats, tt.term))
+			e, refused := errors.AsType[*connectors.Error](err)
+			if refused != (tt.preview != "") || refused && (e.Code != tt.code || !strings.Contains(e.Message, tt.preview) || e.Hint == "") {
+				t.Errorf("asked before: %v, want %q: %s", err, tt.code, tt.preview)
 			}
 			w.orders(0)
 			if _, err = w.Create(t.Context(), quoted(tt.seats, tt.term)); connectors.ClassOf(err) != tt.class || err != nil && !strings.Contains(err.Error(), tt.says) {
@@ -204,18 +203,17 @@ func TestAProviderAttestsTheReseller(t *testing.T) {
 			a.Settings["reseller"], a.Settings["partner_attestation"] = "5550017", attest
 		}})
 		rec, err := w.Create(t.Context(), quoted(5, "P1Y"))
-		obstacles, previewErr := w.Preview(t.Context(), quoted(5, "P1Y"))
-		if previewErr != nil {
-			t.Fatal(previewErr)
-		}
+		asked := w.CheckCreate(t.Context(), quoted(5, "P1Y"))
 		if attest == attestationGiven {
-			if err != nil || len(obstacles) != 0 || rec.Fields["partnerId"].String() != "5550017" {
-				t.Errorf("attested: %v, %+v, partner %s", err, obstacles, rec.Fields["partnerId"])
+			if err != nil || asked != nil || rec.Fields["partnerId"].String() != "5550017" {
+				t.Errorf("attested: %v, %v, partner %s", err, asked, rec.Fields["partnerId"])
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), "set partner_attestation: accepted") || len(obstacles) != 1 || obstacles[0].Kind != connectors.ObstacleRights {
-			t.Errorf("not attested: %v, %+v", err, obstacles)
+		for _, got := range []error{err, asked} {
+			if got == nil || !strings.Contains(got.Error(), "set partner_attestation: accepted") {
+				t.Errorf("not attested: %v", got)
+			}
 		}
 		w.orders(0)
 	}

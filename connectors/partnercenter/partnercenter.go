@@ -18,6 +18,15 @@
 // Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
 // larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
 //
+// Customers. What is changed of a customer is its billing profile, which travels whole and under the etag it was read with. A new
+// customer is a new tenant: the domain is asked for first and the address is validated, and a customer of the same domain that is
+// ours already is taken for the one that was wanted. The first administrator's password goes from the answer into the vault, and
+// nowhere else.
+//
+// Seats in use are read on request (the setting assigned), in one more request for each customer. The service counts them by the
+// directory's own SKU, which a subscription's provisioning status names: one request for each product, once. Several subscriptions
+// of one product share one figure. It is laid on those that end last first, so that what is not in use stands where it can go soonest.
+//
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
 // action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
 //
@@ -25,6 +34,10 @@
 // refusals, and the cart is checked out. It carries a nickname by which the order is found again; before anything is sent it is looked for, and
 // carts and checkouts carry GUIDs made from the caller's key, so that an order cannot be placed twice. Lists show an order up
 // to 15 minutes late: until then nobody is told that it was not made.
+//
+// Looking sooner. Webhook messages about changed subscriptions are hints. The signature is verified over the bytes of the body, by a certificate from a
+// host in webhook_hosts that is in force, was given to or by Microsoft and leads to a trusted root; one with another algorithm, or about an event of more
+// than two days ago, is refused.
 package partnercenter
 
 import (
@@ -56,11 +69,13 @@ var descriptor = connectors.Descriptor{
 	Kinds: []connectors.Kind{
 		{
 			Name: kindCustomer, Title: "Customer",
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 			Fields:    fieldsOf(customerMembers),
 			Detail:    true,
+			Late:      15,
 			Doc: "A company that buys through the partner. Lists hold only id, company name, domain, tenant id and relationship; " +
-				"reading one customer gives the rest, as far as the partner's rights in that customer reach.",
+				"reading one customer gives the rest, as far as the partner's rights in that customer reach. A change writes the billing profile; " +
+				"the company's own profile is its administrators' and only read. A new customer is a new tenant, which nobody can take back.",
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
@@ -89,16 +104,26 @@ var descriptor = connectors.Descriptor{
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
 		{Name: "partner_attestation", Default: attestationMissing, Allowed: []string{attestationMissing, attestationGiven},
 			Doc: "For indirect providers: accepted says that you attest, with each order that trueup places, that the reseller on record is the right one. Without it orders are refused."},
+		{Name: "language", Default: "en", Doc: "Language of new customers' bills and of their first administrator, ISO 639-1."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
+		{Name: "assigned", Default: assignedSkip, Allowed: []string{assignedSkip, assignedRead},
+			Doc: "Whether to read how many seats are in use: read or skip. It costs one more request for each customer that has subscriptions, and needs refresh_token and a " +
+				"delegated admin relationship (GDAP) with each customer; where that is missing the figure is not known and everything else goes on."},
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
 		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
+		{Name: "webhook_hosts", Default: "https://3psostorageacct.blob.core.windows.net, http://www.microsoft.com, http://caissuers.microsoft.com",
+			Doc: "Hosts from which the certificates of webhook messages, and of those who issued them, may be fetched. Whoever can write to the first can sign messages."},
+		{Name: "webhook_roots", Doc: "Certificates in PEM form, as `${file:/path}`, to one of which the certificate of a webhook message must lead; those that this machine trusts when empty."},
 	},
 	Feed: true,
+	Sooner: connectors.Sooner{
+		Webhook: "Webhook messages tell of changed subscriptions, at most two days late, now and then twice or never. A partner tenant has one registration for all programs (`trueup hooks add`).",
+	},
 	Limits: connectors.Limits{
 		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
 		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
-			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers.",
+			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers; with assigned: read one more a customer.",
 	},
 	Rejects: rejects,
 }
@@ -109,6 +134,7 @@ type Connector struct {
 	reseller string // MPN id, or ""
 	country  string
 	appOnly  bool
+	seats    bool // read the seats in use
 	parallel int
 
 	signIn     *rest.Client
@@ -117,11 +143,16 @@ type Connector struct {
 	signing    chan struct{} // held while signing in: both tokens renew the same refresh token
 	apiToken   *rest.Token
 	priceToken *rest.Token
+	hooks      *hooks
 
 	wait func(ctx context.Context, d time.Duration) error // between looks at a change that does not show yet
 
 	lookup   sync.Mutex
 	tenantOf string // tenant id of the reseller once looked up
+
+	using  sync.Mutex
+	skuIDs map[string]string                 // the directory's SKU by our product; "" when it has none
+	inUse  map[string]map[string]model.Value // seats in use by customer and subscription, as last read
 }
 
 // New makes a connector; nothing is sent.
@@ -134,7 +165,10 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 		reseller: a.Settings["reseller"],
 		country:  a.Settings["country"],
 		appOnly:  a.Secrets["refresh_token"].Reveal() == "",
+		seats:    a.Settings["assigned"] == assignedRead,
 		signing:  make(chan struct{}, 1),
+		skuIDs:   map[string]string{},
+		inUse:    map[string]map[string]model.Value{},
 		wait:     sleep,
 	}
 	refuse := func(message, hint string) (*Connector, error) {
@@ -146,10 +180,12 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	case c.reseller != "" && c.appOnly:
 		return refuse("the setting reseller needs a refresh_token: an application alone may not ask which customers are whose", "add refresh_token")
 	}
+	if c.seats && c.appOnly {
+		return refuse("the setting assigned needs a refresh_token: an application alone may not ask which seats are in use", "add refresh_token, or set assigned: skip")
+	}
 	budget := a.Budget.Or(descriptor.Limits)
 	c.parallel = budget.Parallel
-	c.connect(budget.PerMinute, retries)
-	return c, nil
+	return c, c.connect(budget.PerMinute, retries)
 }
 
 // Descriptor describes the system.
@@ -159,11 +195,13 @@ var _ interface {
 	connectors.Lister
 	connectors.Reader
 	connectors.Creator
-	connectors.Previewer
+	connectors.CreateChecker
 	connectors.Finder
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed
+	connectors.Hinter
+	connectors.Registrar
 } = (*Connector)(nil)
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -80,13 +80,9 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 	if err := ch.schedulable(); err != nil {
 		return connectors.Record{}, err
 	}
-	raw, before, err := c.subscription(ctx, req.Ref)
-	if err != nil {
-		return connectors.Record{}, err
-	}
-	wanted, err := ch.wanted(before)
+	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
-		return before, err
+		return c.withSeats(ctx, before), err
 	}
 	body, err := ch.instructed(raw, before, wanted)
 	if err != nil {
@@ -103,7 +99,10 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 		}
 		return true
 	})
-	return after, err
+	if err != nil {
+		return connectors.Record{}, err
+	}
+	return c.withSeats(ctx, after), nil
 }
 
 // schedulable refuses what could never be scheduled.

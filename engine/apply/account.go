@@ -62,6 +62,16 @@ func (a *Account) Writable(noun model.Kind, field string) bool {
 	return ok && native.Writable
 }
 
+// Required reports a field that a record of the account's system cannot be without.
+func (a *Account) Required(noun model.Kind, field string) bool {
+	kind, ok := a.NativeKind(noun)
+	if !ok {
+		return false
+	}
+	native, ok := kind.Field(a.Mapping.NativeField(noun, field))
+	return ok && native.Required
+}
+
 // Schedulable reports whether trueup can schedule a field for the end of the term.
 func (a *Account) Schedulable(noun model.Kind, field string) bool {
 	kind, ok := a.NativeKind(noun)
@@ -117,19 +127,18 @@ func (a *Account) edits(noun model.Kind, fields map[string]edit, stored connecto
 	return edits, nil
 }
 
-// Preview says what stands in the way of a record with these values. asked is false when the system cannot be asked.
-func (a *Account) Preview(ctx context.Context, noun model.Kind, parent string, values model.Fields) (obstacles []connectors.Obstacle, asked bool, err error) {
-	previewer, ok := a.Connector.(connectors.Previewer)
+// CheckCreate asks what stands in the way of a record with these values; nil when nothing does, or when the system cannot be asked.
+func (a *Account) CheckCreate(ctx context.Context, noun model.Kind, parent string, values model.Fields) error {
+	checker, ok := a.Connector.(connectors.CreateChecker)
 	if !ok {
-		return nil, false, nil
+		return nil
 	}
 	kind, _ := a.NativeKind(noun)
 	fields, err := a.Mapping.NativeCreate(noun, values)
 	if err != nil {
-		return nil, true, err
+		return err
 	}
-	obstacles, err = previewer.Preview(ctx, connectors.CreateRequest{Kind: kind.Name, Parent: parent, Fields: fields})
-	return obstacles, true, err
+	return checker.CheckCreate(ctx, connectors.CreateRequest{Kind: kind.Name, Parent: parent, Fields: fields})
 }
 
 // AsMade is what a field of a record made with these values will read as, where that follows from them.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 
@@ -64,6 +65,9 @@ func Guard(p Plan, g Guards, extent Extent, recent Recent) Plan {
 
 // change is the limits on one change.
 func (g Guards) change(c Change) (Held, bool) {
+	if c.Op == OpCreate && c.Side == Vendor && c.Target.Kind == model.KindCustomer {
+		return Held{c, NewCustomerHeld, newCustomer(c), "check every word of it, then release it for this plan with trueup approve"}, true
+	}
 	if c.Op == OpCreate && !c.buys() {
 		return Held{}, false
 	}
@@ -102,6 +106,15 @@ func (g Guards) change(c Change) (Held, bool) {
 		return over("drop", "%s %s", what, figures(m, "less", *l.Drop))
 	}
 	return Held{}, false
+}
+
+// newCustomer is what a person approves: everything that is sent for a new customer.
+func newCustomer(c Change) string {
+	var parts []string
+	for _, f := range c.Fields {
+		parts = append(parts, fmt.Sprintf("%s %s", f.Field, shown(f.To)))
+	}
+	return "it would be made with " + strings.Join(parts, ", ")
 }
 
 // shareBroken reports that more than a share of what is there would go, and how many percent that is. One seat is an ordinary day, unless
@@ -173,7 +186,13 @@ func figures(m model.Money, direction string, limit model.Money) string {
 
 // counted are the changes a brake looks at: orders, and changes to things that exist and are billed or paid for.
 func counted(c Change) bool {
-	return (c.Op != OpCreate || c.buys()) && c.Target.Kind != model.KindCustomer && c.Target.Kind != model.KindQuote && !c.idOnly()
+	switch {
+	case c.Op == OpCreate:
+		return c.buys()
+	case slices.Contains([]model.Kind{model.KindCustomer, model.KindContact, model.KindQuote}, c.Target.Kind):
+		return false
+	}
+	return !c.idOnly()
 }
 
 // buys reports an order.
@@ -264,15 +283,24 @@ func (p *Plan) holdWhere(hold func(Change) (Held, bool)) {
 	})
 }
 
-// holdDependents holds what needs a change that is not in the plan any more.
+// holdDependents holds what needs a change that is not in the plan any more, and what shares its seats with one that is held.
 func (p *Plan) holdDependents() {
 	for {
+		held := map[string]string{}
+		for _, h := range p.Held {
+			if name := h.Change.Together; name != "" {
+				held[name] = h.Change.ID
+			}
+		}
 		present := map[string]bool{}
 		for _, c := range p.Changes {
 			present[c.ID] = true
 		}
 		before := len(p.Changes)
 		p.holdWhere(func(c Change) (Held, bool) {
+			if other, ok := held[c.Together]; ok && c.Together != "" {
+				return Held{c, WaitsFor, fmt.Sprintf("it shares its seats with change %s, which is held", other), "settle that one first"}, true
+			}
 			missing := slices.IndexFunc(c.After, func(id string) bool { return !present[id] })
 			if missing < 0 {
 				return Held{}, false

@@ -78,13 +78,25 @@ type Change struct {
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
 	Refs map[string]string `json:"refs,omitempty"`
 	// Key names the intent to the system where it must be the same in every run: an order of one line of a quote. "" takes the journal's own.
-	Key    string `json:"key,omitempty"`
-	Reason Reason `json:"reason"`
-	Effect Effect `json:"effect"`
+	Key string `json:"key,omitempty"`
+	// Together names changes that share their seats: where one is held, all are.
+	Together string `json:"together,omitempty"`
+	// Members are the links whose seats this change settles, where there are several or the line counts in its own way.
+	Members []Member `json:"members,omitempty"`
+	Shares  string   `json:"shares,omitempty"` // for people: how the seats of several records make one number
+	Reason  Reason   `json:"reason"`
+	Effect  Effect   `json:"effect"`
 	// Detail is why, where the reason alone does not say it: what the vendor answered to an edit that is put back.
 	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
+}
+
+// Member is one of several links that a change settles, and what is remembered of its two sides when the change is done.
+type Member struct {
+	Pair   PairRef      `json:"pair"`
+	Vendor model.Fields `json:"vendor,omitempty"`
+	PSA    model.Fields `json:"psa,omitempty"`
 }
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
@@ -95,7 +107,8 @@ type PairRef struct {
 	Vendor        Ref        `json:"vendor,omitzero"`
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
-	How           string     `json:"how,omitempty"` // evidence for the pair
+	How           string     `json:"how,omitempty"`   // evidence for the pair
+	Shape         Shape      `json:"shape,omitempty"` // "" where one line bills what one subscription has
 }
 
 // FieldChange keeps old and new together.
@@ -161,6 +174,7 @@ type Plan struct {
 	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
 	Counts   Counts    `json:"counts"`
 	Remember []Memory  `json:"-"`
+	Close    []string  `json:"-"` // kept links that others have taken the place of
 }
 
 // Empty reports whether there is nothing to write.
@@ -172,6 +186,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Close = append(p.Close, o.Close...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)
 	p.Counts.Customers += o.Counts.Customers
@@ -205,7 +220,15 @@ func InOrder(a, b Change) int {
 	return cmp.Or(
 		cmp.Compare(slices.Index(rank, a.Target.Kind), slices.Index(rank, b.Target.Kind)),
 		cmp.Compare(strings.ToLower(a.Customer), strings.ToLower(b.Customer)), cmp.Compare(a.Customer, b.Customer),
-		cmp.Compare(a.Label, b.Label), cmp.Compare(scheduledLast(a), scheduledLast(b)), cmp.Compare(a.ID, b.ID))
+		cmp.Compare(a.Label, b.Label), cmp.Compare(createdFirst(a), createdFirst(b)), cmp.Compare(scheduledLast(a), scheduledLast(b)), cmp.Compare(a.ID, b.ID))
+}
+
+// createdFirst puts what is made before what is written down about it.
+func createdFirst(c Change) int {
+	if c.Op == OpCreate {
+		return 0
+	}
+	return 1
 }
 
 // scheduledLast puts what is scheduled after what is done now: a change inside the term would delete it.
@@ -225,6 +248,10 @@ func (p Plan) Digest() string {
 	for i := range sorted.Changes {
 		// A pair that was met for the first time in this plan has a kept link in the next; what would be written is the same.
 		sorted.Changes[i].Pair.Link = ""
+		sorted.Changes[i].Members = slices.Clone(sorted.Changes[i].Members)
+		for j := range sorted.Changes[i].Members {
+			sorted.Changes[i].Members[j].Pair.Link = ""
+		}
 	}
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)

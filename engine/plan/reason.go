@@ -24,8 +24,11 @@ const (
 	KeepsSchedule  Reason = "keeps_schedule"
 	QuoteAccepted  Reason = "quote_accepted"
 	QuoteResult    Reason = "quote_result"
+	NewInPSA       Reason = "new_in_psa"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	CountChanged   Reason = "count_changed"
+	NewPart        Reason = "new_part"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -59,11 +62,19 @@ const (
 	QuoteCustomer    Reason = "quote_customer"
 	QuoteIncomplete  Reason = "quote_incomplete"
 	NotChecked       Reason = "order_not_checked"
+	NewCustomerHeld  Reason = "new_customer"
+	NotCreatable     Reason = "not_creatable"
+	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
 
 	OverChangeTogether   Reason = "over_change_limit_together"
 	OverCustomerTogether Reason = "over_customer_limit_together"
 	OverRunTogether      Reason = "over_run_limit_together"
+	OutOfCount           Reason = "out_of_count"
+	OutOfRatio           Reason = "out_of_ratio"
+	NoRest               Reason = "no_rest"
+	LastSeat             Reason = "last_seat"
+	NotCounted           Reason = "not_counted"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -85,6 +96,11 @@ const (
 	QuoteChanged      Reason = "quote_changed"
 	QuoteWithdrawn    Reason = "quote_withdrawn"
 	QuoteUndated      Reason = "quote_undated"
+	CompanyMoved      Reason = "company_moved"
+	CompanyGone       Reason = "company_gone"
+	NoContactPerson   Reason = "no_contact_person"
+	BadRule           Reason = "bad_seat_rule"
+	Regrouped         Reason = "regrouped"
 )
 
 var sentences = map[Reason]string{
@@ -103,11 +119,14 @@ var sentences = map[Reason]string{
 	Committed:      "committed until the end of the term, so the contract goes on billing it",
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
+	NewInPSA:       "chosen in the PSA to become a customer at the vendor",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	QuoteAccepted:  "a quote was accepted",
 	QuoteResult:    "tells the quote what became of it",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	CountChanged:   "the line counts its seats in another way than when it was last written",
+	NewPart:        "a new part takes its seats from the line that bills the rest",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -140,11 +159,19 @@ var sentences = map[Reason]string{
 	QuoteCustomer:    "the quote's customer is not linked with exactly one customer at the vendor",
 	QuoteIncomplete:  "the quote does not say what an order needs",
 	NotChecked:       "what an order would meet could not be found out",
+	NewCustomerHeld:  "a new customer at the vendor cannot be taken back, so a person approves each",
+	NotCreatable:     "the vendor would not take it as it is",
+	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
 
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
 	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
 	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
+	OutOfCount:           "the way this line counts never comes to this number",
+	OutOfRatio:           "the parts of a bundle are not in its ratio",
+	NoRest:               "the parts of a subscription do not add up, and no line takes the difference",
+	LastSeat:             "a subscription has at least one seat until it is cancelled",
+	NotCounted:           "a number that this line counts is not known",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
@@ -165,6 +192,11 @@ var sentences = map[Reason]string{
 	QuoteChanged:      "a quote was changed after its order was placed",
 	QuoteWithdrawn:    "a quote is not accepted any more, and its order was placed",
 	QuoteUndated:      "accepted quotes without a date are left alone",
+	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
+	CompanyGone:       "the company that it was linked with is gone",
+	NoContactPerson:   "no contact is marked as the company's main one",
+	BadRule:           "the seat rule of a line cannot be followed",
+	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }
 
 // keeps reports a change that only writes down the other side's id.

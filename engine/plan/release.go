@@ -6,7 +6,7 @@ import "slices"
 // asked before an order can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, OrderApproval}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld, OrderApproval}, r)
 }
 
 // Release is the plan in which everything that only the flow's limits hold is let through, together with what waited for nothing
@@ -39,8 +39,12 @@ func (p *Plan) takeWaiting() bool {
 		present[c.ID] = true
 	}
 	before := len(p.Held)
+	stays := map[string]bool{} // what shares its seats with a change that is not released
+	for _, h := range p.Held {
+		stays[h.Change.Together] = stays[h.Change.Together] || h.Change.Together != "" && h.Reason != WaitsFor
+	}
 	p.Held = slices.DeleteFunc(p.Held, func(h Held) bool {
-		free := h.Reason == WaitsFor && !slices.ContainsFunc(h.Change.After, func(id string) bool { return !present[id] })
+		free := h.Reason == WaitsFor && !stays[h.Change.Together] && !slices.ContainsFunc(h.Change.After, func(id string) bool { return !present[id] })
 		if free {
 			p.Changes = append(p.Changes, h.Change)
 		}

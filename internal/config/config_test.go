@@ -84,6 +84,41 @@ func memory(t *testing.T) connectors.Vault {
 	return v
 }
 
+func TestCustomersBothWays(t *testing.T) {
+	t.Parallel()
+	c, _ := load(t, txtar.File{Name: "flows/main.yaml", Data: []byte(`version: 1
+flow: main
+vendor: shop
+psa: desk
+customers:
+  missing: {psa: create, vendor: create}
+  new: {types: [Cloud Customer], statuses: [Active, Trial]}
+  fields:
+    name: {owner: psa}
+    billing_address: {owner: psa, put_back: true}
+    city: {owner: vendor}
+    primary_contact: {owner: vendor}
+contracts:
+  type: Cloud Services
+  per: term
+  terms: [{term: P1M, type: Cloud Monthly}, {term: P1Y, billing_cycle: annual, type: Cloud Services, name: Yearly}]
+lines: {fields: {quantity: {owner: both}}}
+`)})
+	psa, vendor := plan.FieldRule{Owner: plan.OwnerPSA, Conflict: plan.ConflictHold}, plan.FieldRule{Owner: plan.OwnerVendor, Conflict: plan.ConflictHold}
+	address := plan.FieldRule{Owner: plan.OwnerPSA, Conflict: plan.ConflictHold, PutBack: true}
+	customers := engine.CustomerRules{Match: engine.MatchNames(), MissingPSA: engine.MissingCreate, MissingVendor: engine.MissingCreate,
+		NewTypes: []string{"Cloud Customer"}, NewStatuses: []string{"Active", "Trial"}, Contact: &vendor,
+		Fields: map[string]plan.FieldRule{"name": psa, "address_line1": address, "address_line2": address, "city": vendor, "region": address, "postal_code": address, "country": address}}
+	if diff := cmp.Diff(customers, c.Flows[0].Customers); diff != "" {
+		t.Errorf("customers (-want +got):\n%s", diff)
+	}
+	contracts := engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose, Terms: []engine.ContractTerm{
+		{Term: "P1M", Type: "Cloud Monthly", Name: "Cloud Monthly"}, {Term: "P1Y", BillingCycle: "annual", Type: "Cloud Services", Name: "Yearly"}}}
+	if diff := cmp.Diff(contracts, c.Flows[0].Contracts); diff != "" {
+		t.Errorf("contracts (-want +got):\n%s", diff)
+	}
+}
+
 // TestComplaints: each file in testdata/bad holds one fault, is named for it, and says in "want" what the user reads.
 func TestComplaints(t *testing.T) {
 	t.Parallel()
@@ -262,12 +297,15 @@ products:
 contracts: {type: Cloud Services, per: customer, missing: {psa: create}}
 lines:
   first: vendor
-  count: purchased
+  count: larger(purchased - 5, 10)
+  group: product
   missing: {psa: create}
   refused: put_back
   fields:
     quantity: {owner: both, conflict: highest}
     unit_cost: {owner: vendor}
+bundles:
+  - {line: WORKPLACE, of: {"CFQ7TTC0LCHC:0002 P1Y monthly": 1, "CFQ7TTC0LH18:0001 P1M monthly": 2}}
 guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
   per_customer: {share: 100%, count: 20, drop: 500 GBP}
@@ -281,6 +319,10 @@ tell: {lines: nothing, renewal: {days: [90, 14]}}
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
+	count, err := plan.ParseCount("larger(purchased - 5, 10)")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := engine.Flow{
 		Name: "main", File: filepath.Join(dir, "flows", "main.yaml"), Vendor: "shop", PSA: "desk",
 		Schedule: "30 7 * * 1-5", Mode: engine.ModeWrite,
@@ -292,12 +334,13 @@ tell: {lines: nothing, renewal: {days: [90, 14]}}
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
-			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack,
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack, Count: count, Group: engine.GroupProduct,
 			Fields: map[string]plan.FieldRule{
 				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
 				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},
 			},
 		},
+		Bundles: []engine.Bundle{{Product: "WORKPLACE", Of: []engine.BundlePart{{Product: "CFQ7TTC0LCHC:0002 P1Y monthly", Ratio: 1}, {Product: "CFQ7TTC0LH18:0001 P1M monthly", Ratio: 2}}}},
 		Guards: plan.Guards{
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
 			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},

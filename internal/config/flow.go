@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine"
@@ -93,6 +92,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Products = readProducts(m.Get("products"))
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
+	f.Bundles = readBundles(m.Get("bundles"))
 	f.Guards = readGuards(m.Get("guards"))
 	f.Quotes = readQuotes(m.Get("quotes"), f.Guards)
 	approve := m.Get("approve").Map()
@@ -166,18 +166,6 @@ func roleWord(r connectors.Role) string {
 	return string(r)
 }
 
-func readCustomers(n *strictyaml.Node) engine.CustomerRules {
-	m := n.Map()
-	rules := engine.CustomerRules{Match: readMatch(m.Get("match"), "customers", engine.MatchNames())}
-	missing := m.Get("missing").Map()
-	rules.MissingPSA, rules.MissingVendor = readMissing(missing.Get("psa")), readMissingTenant(missing.Get("vendor"))
-	missing.Close()
-	table, _ := model.TableOf(model.KindCustomer)
-	rules.Fields = readFields(m.Get("fields"), table, table.Names())
-	m.Close()
-	return rules
-}
-
 func readProducts(n *strictyaml.Node) engine.ProductRules {
 	m := n.Map()
 	match := m.Get("match")
@@ -190,30 +178,11 @@ func readProducts(n *strictyaml.Node) engine.ProductRules {
 	return rules
 }
 
-func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
-	m := n.Map()
-	t := m.Need("type")
-	f.Contracts.Type = strings.TrimSpace(t.Text())
-	if t.IsScalar() && f.Contracts.Type == "" {
-		t.Complain("write the name of a contract type as the PSA shows it", "the contract type is empty")
-	}
-	if per := m.Get("per"); per.IsScalar() && per.Text() != "customer" {
-		per.Complain("write per: customer, or remove the line", "contracts per %q are not offered by this trueup", per.Text())
-	} else {
-		per.Text() // complains about the shape, if there is one
-	}
-	f.Contracts.MissingPSA = readMissingPSA(m)
-	m.Close()
-}
-
 func readLines(n *strictyaml.Node) engine.LineRules {
 	m := n.Map()
 	rules := engine.LineRules{First: oneOf(m.Get("first"), plan.FirstHold, plan.FirstVendor, plan.FirstPSA, plan.FirstHold)}
-	if count := m.Get("count"); count.IsScalar() && count.Text() != "purchased" {
-		count.Complain("write count: purchased, or remove the line", "counting %q is not offered by this trueup", count.Text())
-	} else {
-		count.Text() // complains about the shape, if there is one
-	}
+	count := m.Get("count")
+	rules.Count, rules.Group = readCount(count), readGroup(m.Get("group"))
 	rules.MissingPSA = readMissingPSA(m)
 	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
@@ -222,6 +191,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	if fields.IsMap() && len(rules.Fields) == 0 {
 		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
 	}
+	refuseTyping(count, rules)
 	m.Close()
 	return rules
 }
@@ -340,15 +310,6 @@ func readMissingPSA(m *strictyaml.Map) engine.Missing {
 
 func readMissing(n *strictyaml.Node) engine.Missing {
 	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingCreate, engine.MissingIgnore)
-}
-
-// readMissingTenant knows one word less: tenants are made by people.
-func readMissingTenant(n *strictyaml.Node) engine.Missing {
-	if n.IsScalar() && n.Text() == string(engine.MissingCreate) {
-		n.Complain("write propose: it is reported, and linked when somebody has created it", "this trueup creates no customers at a vendor")
-		return ""
-	}
-	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingIgnore)
 }
 
 // oneOf is strictyaml's OneOf for the engine's words, with a default for an absent key.

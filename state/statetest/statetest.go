@@ -53,6 +53,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"links: a vendor record has one active link in a flow", linksVendorOnce},
 		{"links: a line is claimed by one flow", linksClaimed},
 		{"links: records that are not lines may be shared", linksShared},
+		{"links: a line is shared by those of one sum, a vendor record by those of one split", linksShapes},
 		{"links: claims inside one call are found and nothing is kept", linksClaimedInBatch},
 		{"links: closing and replacing in one call", linksReplaced},
 		{"links: what is incomplete is refused", linksRefused},
@@ -85,6 +86,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: written by many at once", journalRace},
 		{"journal: exported, and verified without the database", journalExport},
 
+		{"wishes: companies that are to become customers", wishes},
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
 		{"decisions: what is incomplete is refused", approvalsRefused},
@@ -95,6 +97,10 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"lock: machines whose clocks differ neither lose nor steal", lockSkewed},
 		{"budgets: turns follow each other, whoever takes them", budgets},
 		{"budgets: what the system asks holds everybody", budgetsHeld},
+
+		{"hints: given once, taken once, given again", hintsGiven},
+		{"hints: a message that was seen says nothing, until it is too old anyway", hintsSeen},
+		{"hints: runs that follow them are not the last that looked everywhere", hintsRuns},
 
 		{"tenants: two in one database never see each other", tenants},
 	} {

@@ -19,6 +19,7 @@ type reply struct {
 	status int
 	header map[string]string
 	body   []byte
+	again  []byte // what a repetition is answered with; nil for body
 }
 
 // fault is a refusal in the service's form.
@@ -67,12 +68,25 @@ type endpoint struct {
 	idle    bool // a write that changes nothing anybody pays for: making a cart
 }
 
+// safe are the calls that change nothing, whatever their method.
+func (c call) safe() bool {
+	return c.Method == http.MethodGet || c.Method == http.MethodHead || strings.HasPrefix(c.URL.Path, "/v1/validations/")
+}
+
 var endpoints = []endpoint{
 	{"GET /v1/customers", false, (*Server).listCustomers, false},
+	{"POST /v1/customers", false, (*Server).createCustomer, false},
+	{"GET /v1/customers/relationshiprequests", false, (*Server).invitation, false},
 	{"GET /v1/customers/{customer}", false, (*Server).getCustomer, false},
+	{"GET /v1/customers/{customer}/profiles/billing", false, (*Server).getBilling, false},
+	{"PUT /v1/customers/{customer}/profiles/billing", false, (*Server).putBilling, false},
+	{"HEAD /v1/domains/{domain}", false, (*Server).headDomain, false},
+	{"POST /v1/validations/address", false, (*Server).validateAddress, false},
 	{"GET /v1/customers/{customer}/subscriptions", false, (*Server).listSubscriptions, false},
 	{"GET /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).getSubscription, false},
 	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription, false},
+	{"GET /v1/customers/{customer}/subscriptions/{subscription}/provisioningstatus", false, (*Server).provisioningStatus, false},
+	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs, false},
 	{"GET /v1/customers/{customer}/agreements", true, (*Server).listAgreements, false},
 	{"GET /v1/customers/{customer}/directSignedMicrosoftCustomerAgreementStatus", true, (*Server).directSigned, false},
 	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}", false, (*Server).getSKU, false},
@@ -84,6 +98,10 @@ var endpoints = []endpoint{
 	{"GET /v1/customers/{customer}/orders/{order}", false, (*Server).getOrder, false},
 	{"GET /v1/auditrecords", true, (*Server).listAudit, false},
 	{"GET /v1/relationships", true, (*Server).listRelationships, false},
+	{"GET /webhooks/v1/registration", false, (*Server).getRegistration, false},
+	{"POST /webhooks/v1/registration", false, (*Server).postRegistration, false},
+	{"PUT /webhooks/v1/registration", false, (*Server).putRegistration, false},
+	{"GET /webhooks/v1/registration/events", false, (*Server).listEvents, false},
 }
 
 // API serves the Partner Center host.
@@ -95,6 +113,7 @@ func (s *Server) API() http.Handler {
 		_, path, _ := strings.Cut(e.pattern, " ")
 		paths[path] = true
 	}
+	delete(paths, "/v1/customers/relationshiprequests") // other methods there are those of a customer of that id
 	for path := range paths {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			f := fault{http.StatusMethodNotAllowed, "800042", "Not supported"}
@@ -153,7 +172,7 @@ func (s *Server) delay(r *http.Request) bool {
 
 // decide is the order in which the service looks at a request.
 func (s *Server) decide(c call, audience string, e endpoint) (rep reply, drop bool) {
-	write := c.Method != http.MethodGet
+	write := !c.safe()
 	switch {
 	case s.once("html_error"):
 		return html(http.StatusBadGateway), false
@@ -199,7 +218,11 @@ func (s *Server) decide(c call, audience string, e endpoint) (rep reply, drop bo
 	}
 	rep = e.serve(s, c)
 	if write && rep.status < 300 {
-		s.done[id] = outcome{s.now(), target, rep}
+		kept := rep
+		if rep.again != nil {
+			kept.body = rep.again
+		}
+		s.done[id] = outcome{s.now(), target, kept}
 		switch {
 		case e.idle:
 		case s.once("lost_reply"):
@@ -232,7 +255,7 @@ func (s *Server) admit(c call) *fault {
 		return &fault{http.StatusForbidden, "20002", fmt.Sprintf("The partner ID %s has no commerce relationship with the customer ID %s.", s.opt.Tenant, c.PathValue("customer"))}
 	case strings.EqualFold(s.misbehaving["forbid_customer"], customer.ID):
 		return &fault{http.StatusForbidden, "2032", "Access denied"}
-	case customer.Locked && c.Method != http.MethodGet:
+	case customer.Locked && !c.safe():
 		return &fault{http.StatusForbidden, "900416", "The customer account is locked for transactions."}
 	}
 	return nil
