@@ -137,7 +137,7 @@ func TestWhatWeWrite(t *testing.T) {
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.countryCode", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip",
-			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone",
+			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone", "opportunity.custom.Cloud Order",
 		},
 	}
 	for _, d := range systems {

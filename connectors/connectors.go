@@ -93,6 +93,28 @@ type CreateRequest struct {
 	Key    string // idempotency key: unique to the intent, the same when the intent is repeated
 }
 
+// Finder looks for the record that a create made, for kinds whose new records a listing shows late. Where a connector has it, it is asked
+// instead of a listing when the reply to a create was lost.
+type Finder interface {
+	// Find returns the record that was made for a request. ClassMissing says that none was made and none will show any more; any
+	// other error, that it cannot be told yet.
+	Find(ctx context.Context, req FindRequest) (Record, error)
+}
+
+// FindRequest is a create whose outcome is not known.
+type FindRequest struct {
+	CreateRequest
+	Began time.Time // when it was sent, or a moment before; UTC
+}
+
+// What stands in the way of a create, as the Code of the error of CreateChecker, where the engine has a word of its own for it.
+const (
+	CodeAgreement   = "agreement"   // the customer has not accepted what the vendor asks customers to accept
+	CodeContact     = "contact"     // the customer has nobody the vendor could write to
+	CodeUnavailable = "unavailable" // not sold to this customer, or not in this term and billing cycle
+	CodeQuantity    = "quantity"    // fewer or more than are sold at once
+)
+
 // CreateChecker says what would stand in the way of creating a record, before anybody decides about it.
 type CreateChecker interface {
 	// CheckCreate asks the system and changes nothing. An error of ClassInvalid is what stands in the way, and its Hint what to do
@@ -186,14 +208,15 @@ type Right struct {
 	Name     string // plain words: "read subscriptions"
 	Customer string // customer name and id, when it concerns one customer
 	Granted  bool
+	Optional bool   // needed for some uses only; where it is not granted, these are not to be had
 	Reason   string // why not, and the next step
 }
 
-// Missing lists the rights that are not granted.
+// Missing lists the rights that are needed and not granted.
 func (r Report) Missing() []Right {
 	var missing []Right
 	for _, right := range r.Rights {
-		if !right.Granted {
+		if !right.Granted && !right.Optional {
 			missing = append(missing, right)
 		}
 	}

@@ -30,10 +30,13 @@ func (c *creations) lines(g *group, alone []subscription, p *plan.Plan) {
 		if c.flow.Lines.Group == GroupProduct {
 			together = nil
 			for _, sub := range alone {
-				if sub.Text("product") == alone[0].Text("product") {
+				if _, ordered := c.world.quoted[flightKey("", sub.tenant, sub.ID)]; !ordered && sub.Text("product") == alone[0].Text("product") {
 					together = append(together, sub)
 				}
 			}
+		}
+		if len(together) == 0 { // what was ordered for a quote has a line of its own
+			together = alone[:1]
 		}
 		c.line(g, together, p)
 		first := together[0].Text("product")
@@ -49,7 +52,12 @@ func (c *creations) lines(g *group, alone []subscription, p *plan.Plan) {
 func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
 	sub := subs[0]
 	p.Counts.Pairs++
-	if c.flow.Lines.MissingPSA == MissingIgnore {
+	order, ordered := c.world.quoted[flightKey("", sub.tenant, sub.ID)]
+	missing, reason := c.flow.Lines.MissingPSA, plan.NewAtVendor
+	if ordered { // the flow's quotes ask for a line
+		missing, reason = MissingCreate, plan.QuoteAccepted
+	}
+	if missing == MissingIgnore {
 		p.Counts.NotBilled++
 		return
 	}
@@ -57,16 +65,19 @@ func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
 	pair := plan.PairRef{Kind: model.KindLine, How: howCreated, VendorAccount: c.vendor.Name, PSAAccount: c.psa.Name,
 		Vendor: plan.Ref{Kind: model.KindSubscription, ID: sub.ID, Parent: sub.tenant}, PSA: plan.Ref{Kind: model.KindLine}}
 	change := plan.Change{Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindLine}, Label: lineLabel(sub),
-		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: plan.NewAtVendor}
+		Customer: g.label, Pair: pair, Refs: map[string]string{}, Reason: reason}
 	change.ID = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindLine), sub.tenant, sub.ID)
 
 	set := func(field string, v model.Value) {
 		if v.Known() && !v.Blank() {
-			change.Fields = append(change.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
+			change.Fields = append(change.Fields, plan.FieldChange{Field: field, To: v, Reason: reason})
 		}
 	}
 	values := vendorFields(sub, product)
-	missing := c.countNew(subs, values, &change)
+	uncounted := c.countNew(subs, values, &change)
+	if price := order.line.Fields["unit_price"]; ordered && price.Known() && !price.Blank() {
+		values["unit_price"] = price
+	}
 	for _, field := range []string{"subscription", "quantity", "unit_cost", "unit_price", "description"} {
 		set(field, values[field])
 	}
@@ -86,9 +97,9 @@ func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
 		p.Counts.NotCompared++
 		return
 	}
-	if missing != "" {
+	if uncounted != "" {
 		p.Counts.NotCompared++
-		hold(plan.NotCounted, fmt.Sprintf("the flow counts %s, and how many seats are %s is not known", c.flow.Lines.Count, missing), "create the line by hand with the number that is meant, and write "+sub.ID+" into it")
+		hold(plan.NotCounted, fmt.Sprintf("the flow counts %s, and how many seats are %s is not known", c.flow.Lines.Count, uncounted), "create the line by hand with the number that is meant, and write "+sub.ID+" into it")
 		return
 	}
 	if c.inFlight[plan.ChangeID("link", c.flow.Name, string(model.KindLine), sub.tenant, sub.ID)] {
@@ -103,7 +114,7 @@ func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
 		hold(plan.NoPrice, fmt.Sprintf("%s lists no price for %s", c.vendor.Name, sub.Text("product")), "create the line by hand and write "+sub.ID+" into it, or wait for the price list")
 		return
 	}
-	if c.flow.Lines.MissingPSA == MissingPropose {
+	if missing == MissingPropose {
 		hold(plan.NewAtVendor, "the flow only proposes new lines", "create it by hand, or set lines.missing: {psa: create} in the flow")
 		return
 	}

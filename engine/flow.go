@@ -38,6 +38,7 @@ type Flow struct {
 	Products  ProductRules
 	Contracts ContractRules
 	Lines     LineRules
+	Quotes    QuoteRules
 	Bundles   []Bundle
 	Guards    plan.Guards
 	Unused    int   // days after which seats that are not in use are told; 0 for never

@@ -38,6 +38,7 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan,
 	if err := e.planGroups(ctx, run, w, groups, shared); err != nil {
 		return total, err
 	}
+	shared.quotesAlone(groups)
 	for _, tenant := range w.newCustomers {
 		if err := e.planNewCustomer(ctx, w, tenant, shared); err != nil {
 			return total, err
@@ -119,6 +120,9 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 	}
 	w.planAlone(g, pairs, &p)
 	shared.lines(g, alone, &p)
+	if err := shared.quotesOf(ctx, g, pairs, &p); err != nil {
+		return err
+	}
 	p.Findings = append(p.Findings, w.strayLines(g)...)
 	shared.plan.Merge(p)
 	return nil

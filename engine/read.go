@@ -50,7 +50,7 @@ const sweepAfter = 25 * time.Hour
 // batch is how many records are kept in memory before they are stored.
 const batch = 500
 
-// Discover sweeps an account: every mapped kind is listed whole.
+// Discover sweeps an account: every mapped kind that some flow may want is listed whole.
 func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigger) (state.Run, error) {
 	account, err := e.account(name)
 	if err != nil {
@@ -61,7 +61,10 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 		return run.Run, err
 	}
 	r := &reading{Account: account}
-	err = whyStopped(ctx, e.sweep(ctx, run, r, account.MappedKinds()))
+	kinds, err := e.wantedKinds(ctx, account)
+	if err == nil {
+		err = whyStopped(ctx, e.sweep(ctx, run, r, kinds))
+	}
 	run.missed(r)
 	return run.finish(err, Result{}), err
 }
@@ -72,9 +75,9 @@ type flowSide struct {
 	nouns   []model.Kind
 }
 
-// flowSides are the vendor's and the PSA's. Contacts are read only where the flow has a use for them.
+// flowSides are the vendor's and the PSA's. Contacts and quotes are read only where the flow has a use for them.
 func (e *Engine) flowSides(ctx context.Context, flow Flow) ([]flowSide, error) {
-	psa := []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}
+	psa := append([]model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}, flow.Quotes.nouns()...)
 	people, err := e.wantsPeople(ctx, flow)
 	if people {
 		psa = append(psa, model.KindContact)

@@ -27,7 +27,7 @@ func (e *Engine) recent(ctx context.Context, w *world, p plan.Plan) (plan.Recent
 		}
 	}
 	bills := w.flow.Mode == ModeWrite && (g.PerCustomer.Bill != nil || g.PerRun.Bill != nil)
-	written, err := e.Store.WrittenSince(ctx, w.flow.Name, first, bills)
+	written, err := e.Store.WrittenSince(ctx, w.flow.Name, first, bills || w.flow.Quotes.On()) // orders are creations
 	if err != nil {
 		return r, err
 	}

@@ -178,6 +178,11 @@ func (e *Engine) planUndo(ctx context.Context, w *world, u *undoing) (plan.Plan,
 			r = stands[apply.LinkID(w.flow.Name, d.Pair)]
 		}
 		r.Done = d.Change
+		if d.Pair.Kind == model.KindQuoteLine {
+			if err := e.takenBack(ctx, w, d, &r); err != nil {
+				return plan.Plan{}, err
+			}
+		}
 		if r.Wrote, err = e.wrote(d); err != nil {
 			return plan.Plan{}, err
 		}

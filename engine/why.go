@@ -77,11 +77,11 @@ type ChainEntry struct {
 func (e *Engine) Why(ctx context.Context, flows []Flow, id string) ([]Chain, error) {
 	var chains []Chain
 	for _, flow := range flows {
-		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer, model.KindContact} {
+		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer, model.KindContact, model.KindQuoteLine} {
 			var found, all []sharing
 			memory := map[string]state.Memory{}
 			err := e.Store.LinksWithMemory(ctx, flow.Name, kind, "", func(l state.Link, m state.Memory) error {
-				if l.ID == id || strings.EqualFold(l.Vendor.ID, id) || l.PSA.ID == id {
+				if l.ID == id || strings.EqualFold(l.Vendor.ID, id) || l.PSA.ID == id || kind == model.KindQuoteLine && e.onQuote(ctx, l, id) {
 					found = append(found, sharing{l, m})
 					memory[l.ID] = m
 				}
@@ -149,6 +149,8 @@ func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Mem
 	vendorNoun, psaNoun := model.KindSubscription, model.KindLine
 	rules := maps.Clone(flow.Lines.Fields)
 	switch l.Kind {
+	case model.KindQuoteLine:
+		psaNoun, rules = model.KindQuoteLine, map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerPSA}}
 	case model.KindCustomer:
 		vendorNoun, psaNoun, rules = model.KindCustomer, model.KindCustomer, maps.Clone(flow.Customers.Fields)
 	case model.KindContact:

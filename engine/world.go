@@ -33,10 +33,14 @@ type world struct {
 	contractOwner   map[string]string         // PSA customer by contract, whatever its type and state
 	contractTypes   map[string]string         // types in use, as written, by their lower case
 
+	quotes  map[string][]quote     // accepted, by PSA customer
+	ordered map[string]orderedLine // lines of quotes that were ordered, by their id
+	quoted  map[string]orderedLine // the same, by the subscription they became (see flightKey, without the account)
+
 	people       people
 	wishes       map[string]state.Wish // companies that a person wants at the vendor, by id
-	offline      bool
-	newCustomers []model.Record // vendor customers for which the flow creates a company
+	offline      bool                  // nothing may be asked
+	newCustomers []model.Record        // vendor customers for which the flow creates a company
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
 	extent    plan.Extent
@@ -113,6 +117,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 			return nil, fmt.Errorf("read intent %s from the journal: %w", entry.Intent, err)
 		}
 		w.inFlight[change.ID] = true
+	}
+	if err := e.loadQuotes(ctx, w); err != nil {
+		return nil, err
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
 		w.partial = append(w.partial, side.unread()...)

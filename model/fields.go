@@ -14,6 +14,7 @@ const (
 	KindLine         Kind = "line"
 	KindTicket       Kind = "ticket"
 	KindQuote        Kind = "quote"
+	KindQuoteLine    Kind = "quote_line"
 	KindInvoice      Kind = "invoice"
 	KindUsage        Kind = "usage"
 )
@@ -141,6 +142,7 @@ var Tables = []Table{
 		{Name: "at_end", Type: TypeText, Allowed: []string{"renew", "cancel", "extend", "transition", "other"}, Doc: "What the vendor is told to do when the term ends; empty when nobody said."},
 		{Name: "next_product", Type: TypeText, Ref: KindProduct, Doc: "Product key scheduled for the next term; empty when nothing is scheduled."},
 		{Name: "next_term", Type: TypeText, Doc: "Term scheduled after this one; empty when nothing is scheduled."},
+		{Name: "reference", Type: TypeText, Doc: "What it is called at the vendor; an order that trueup makes is found again by it."},
 		{Name: "parent", Type: TypeText, Ref: KindSubscription, Doc: "The subscription this add-on belongs to; empty for base products."},
 		{Name: "reseller", Type: TypeText, Doc: "The indirect reseller's partner id; empty for direct customers."},
 		{Name: "unit_cost", Type: TypeMoney, Doc: "What the vendor charges for one seat and month; all digits kept."},
@@ -182,7 +184,21 @@ var Tables = []Table{
 	{KindQuote, "An offer to a customer.", []Field{
 		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
 		{Name: "name", Type: TypeText, Doc: "Title."},
+		{Name: "status", Type: TypeText, Doc: "Status by its name in the PSA."},
 		{Name: "accepted", Type: TypeBool, Doc: "The customer said yes."},
+		{Name: "accepted_at", Type: TypeInstant, Doc: "When the customer said yes, UTC; a system that keeps only days says midnight."},
+		{Name: "valid_until", Type: TypeDay, Doc: "Last day on which the offer could be accepted (PSA time zone); empty when it has no end."},
+		{Name: "reference", Type: TypeText, Doc: "The customer's own order number."},
+		{Name: "result", Type: TypeText, Doc: "What became of it; trueup writes it."},
+	}},
+	{KindQuoteLine, "A product on a quote.", []Field{
+		{Name: "quote", Type: TypeText, Ref: KindQuote, Doc: "Native id of the quote."},
+		{Name: "product", Type: TypeText, Ref: KindProduct, Doc: "Native id of the PSA product."},
+		{Name: "name", Type: TypeText, Doc: "What the quote calls it."},
+		{Name: "quantity", Type: TypeQuantity, Doc: "Seats offered."},
+		{Name: "unit_price", Type: TypeMoney, Doc: "Price offered for one seat and billing period; all digits kept."},
+		{Name: "unit_cost", Type: TypeMoney, Doc: "Cost for one seat and month that the offer reckons with; all digits kept."},
+		{Name: "dropped", Type: TypeBool, Doc: "The line was taken off the offer and is kept for the record."},
 	}},
 	{KindInvoice, "A bill, from a vendor or to a customer.", []Field{
 		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer; empty on a vendor's bill to the MSP."},

@@ -112,6 +112,7 @@ type checkJSON struct {
 	Error    string      `json:"error,omitempty"`
 	Granted  int         `json:"granted"`
 	Missing  []rightJSON `json:"missing"`
+	Without  []rightJSON `json:"without,omitempty"` // not granted, and needed for some uses only
 }
 
 type rightJSON struct {
@@ -125,10 +126,17 @@ func checkOf(account, system string, report connectors.Report, err error) checkJ
 	if err != nil {
 		out.Error = err.Error()
 	}
-	for _, right := range report.Missing() {
-		out.Missing = append(out.Missing, rightJSON{right.Name, right.Customer, right.Reason})
+	for _, right := range report.Rights {
+		said := rightJSON{right.Name, right.Customer, right.Reason}
+		switch {
+		case right.Granted:
+			out.Granted++
+		case right.Optional:
+			out.Without = append(out.Without, said)
+		default:
+			out.Missing = append(out.Missing, said)
+		}
 	}
-	out.Granted = len(report.Rights) - len(out.Missing)
 	return out
 }
 
@@ -148,6 +156,9 @@ func writeChecks(w io.Writer, reports []checkJSON) {
 				who = " for " + m.Customer
 			}
 			fmt.Fprintf(w, "  missing: %s%s: %s\n", m.Right, who, m.Reason)
+		}
+		for _, m := range r.Without {
+			fmt.Fprintf(w, "  not granted, and needed for some uses only: %s: %s\n", m.Right, m.Reason)
 		}
 	}
 }

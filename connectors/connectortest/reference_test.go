@@ -63,6 +63,8 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 			for i := range 5 {
 				n := strconv.Itoa(i)
 				add("company", "c"+n, "", model.Fields{"name": model.Text("Company " + n)})
+				add("opportunity", "o"+n, "", model.Fields{"name": model.Text("Offer"), "company": model.Text("c" + n)})
+				add("productItem", "i"+n, "", model.Fields{"opportunity": model.Text("o" + n), "quantity": model.Int(3)})
 				add("contact", "h"+n, "", model.Fields{"company": model.Text("c" + n), "firstName": model.Text("Ada"), "email": model.Text("ada@example.com")})
 				add("catalogItem", "p"+n, "", model.Fields{"identifier": model.Text("P" + n), "description": model.Text("Product " + n)})
 				add("agreement", "a"+n, "", model.Fields{"name": model.Text("Cloud"), "type": model.Text("Cloud"),
@@ -134,6 +136,14 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 						Missing: connectors.Ref{Kind: "addition", ID: "none", Parent: "a1"},
 						Count:   count("addition"), EditField: "quantity", Edit: edit("quantity"),
 						Create: request("addition", "a1", line), Last: model.NewDay(2031, 3, 31),
+					},
+					"opportunity": {
+						Ref: connectors.Ref{Kind: "opportunity", ID: "o1"}, Missing: connectors.Ref{Kind: "opportunity", ID: "none"},
+						Count: count("opportunity"), EditField: "result", Edit: edit("result"),
+					},
+					"productItem": {
+						Ref: connectors.Ref{Kind: "productItem", ID: "i1"}, Missing: connectors.Ref{Kind: "productItem", ID: "none"},
+						Count: count("productItem"), EditField: "quantity", Edit: edit("quantity"),
 					},
 				},
 			}

@@ -37,12 +37,21 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 		}
 		return 0, false, err
 	}
-	refused := 0
+	refused, asked := 0, 0
 	var agreements, companies bool
 	for _, r := range resources {
 		if r.kind == kindAddition {
 			continue // its path needs an agreement
 		}
+		if r.kind == kindOffer || r.kind == kindOffered {
+			// Only flows that turn quotes into orders need it.
+			if _, _, err := probe("read "+r.noun+" (for quotes)", r, ""); err != nil {
+				return connectors.Report{}, err
+			}
+			report.Rights[len(report.Rights)-1].Optional = true
+			continue
+		}
+		asked++
 		n, ok, err := probe("read "+r.noun, r, "")
 		if err != nil {
 			return connectors.Report{}, err
@@ -60,7 +69,7 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 			agreements = ok
 		}
 	}
-	if refused == len(resources)-1 {
+	if refused == asked {
 		// Nothing at all: that is not a role, the keys are wrong. The first refusal says how.
 		_, err := c.count(ctx, search{path: resourceOf(kindCompany).path, op: op, record: "of the keys"})
 		return connectors.Report{}, c.missingCollection(err)

@@ -23,7 +23,8 @@ func lines(r connectors.Report) []string {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	all := []string{"keep subscription ids on additions", "keep tenant ids on companies", "read additions", "read agreements", "read catalog items", "read companies", "read contacts", "read system information"}
+	all := []string{"keep subscription ids on additions", "keep tenant ids on companies", "read additions", "read agreements", "read catalog items", "read companies", "read contacts",
+		"read opportunities (for quotes)", "read products on opportunities (for quotes)", "read system information"}
 	without := func(names ...string) []string {
 		return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(names, s) })
 	}
@@ -38,6 +39,8 @@ func TestCheck(t *testing.T) {
 		"no catalog": {forbid: "catalog", want: append([]string{"- read catalog items"}, without("read catalog items")...), reasons: []string{"security role"}},
 		"no agreements": {forbid: "agreements", want: append([]string{"- read agreements"}, without("read agreements", "read additions", "keep subscription ids on additions")...),
 			reasons: []string{"security role"}},
+		"no opportunities": {forbid: "opportunities", want: append([]string{"- read opportunities (for quotes)", "- read products on opportunities (for quotes)"},
+			without("read opportunities (for quotes)", "read products on opportunities (for quotes)")...), reasons: []string{"security role"}},
 		"no additions": {forbid: "additions", want: append([]string{"- read additions"}, without("read additions", "keep subscription ids on additions")...), reasons: []string{"security role"}},
 		"no system":    {forbid: "system", want: append([]string{"- read system information"}, without("read system information")...)},
 		"no custom fields": {options: []option{server(func(o *connectwisetest.Options) { o.Bare = true })},
@@ -76,6 +79,9 @@ func TestCheck(t *testing.T) {
 			}
 			if want := "company acme (Acme Managed IT), version v2026_1, server time zone GMT Standard Time"; test.forbid != "system" && report.Identity != want {
 				t.Errorf("identity %q, want %q", report.Identity, want)
+			}
+			if missing := report.Missing(); test.forbid == "opportunities" && len(missing) > 0 {
+				t.Errorf("what only quotes need is called missing: %+v", missing)
 			}
 			if w.fake.Writes() != 0 {
 				t.Error("a check wrote something")

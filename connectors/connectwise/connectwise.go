@@ -30,10 +30,13 @@
 //
 // Additions carry no currency: prices and costs are in the currency setting.
 //
+// Quotes. An opportunity whose status is one that counts as won is an accepted quote; its products are the quote's lines. Both are only
+// read, except for the custom field custom.<result_field>, into which is written what became of the quote.
+//
 // Looking sooner. Callbacks about agreements and companies are hints; their signature is verified with a key that is fetched from the PSA's own host. There
 // are none for additions, so one small search for agreements with a new stamp, every few seconds, takes their place.
 //
-// What moved. Companies, contacts, agreements and catalog items are asked for by their change stamp, one request each. The
+// What moved. Companies, contacts, agreements, catalog items and opportunities with their products are asked for by their change stamp, one request each. The
 // PSA cannot list additions by stamp, and whether editing one moves its agreement's stamp is not documented, so it is
 // learnt: see evidence in feed.go.
 package connectwise
@@ -62,12 +65,15 @@ const (
 	kindProduct   = "catalogItem"
 	kindAgreement = "agreement"
 	kindAddition  = "addition"
+	kindOffer     = "opportunity"
+	kindOffered   = "productItem"
 )
 
 const (
 	customPrefix       = "custom."
 	defaultIDField     = "Vendor Subscription Id"
 	defaultTenantField = "Vendor Tenant Ids"
+	defaultResultField = "Cloud Order"
 
 	literalDatetime = "datetime"
 	literalDate     = "date"
@@ -111,6 +117,18 @@ var descriptor = connectors.Descriptor{
 			Fields:    fieldsOf(additionMembers), Custom: customPrefix, Own: customPrefix + defaultIDField,
 			Doc: "A line of an agreement. Its dates decide whether it bills, not its status.",
 		},
+		{
+			Name: kindOffer, Title: "Opportunity",
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+			Fields:    fieldsOf(offerMembers), Custom: customPrefix, Own: customPrefix + defaultResultField,
+			Doc: "A sale in the making. Whether it was won is said by its status, whose meaning is read from the PSA's table of statuses. Read only where a flow turns quotes into orders.",
+		},
+		{
+			Name: kindOffered, Title: "Product on an opportunity",
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Fields:    fieldsOf(offeredMembers),
+			Doc:       "A product that stands on an opportunity. Products of tickets, projects and orders are not read.",
+		},
 	},
 	Settings: []connectors.Setting{
 		{Name: "site", Required: true, Doc: "Where the PSA is: api-eu.myconnectwise.net, the address of its screens, or the host of an own installation."},
@@ -122,6 +140,7 @@ var descriptor = connectors.Descriptor{
 		{Name: "agreement_types", Doc: "Names of the agreement types to look at, separated by commas; all when empty. Additions of other agreements are not read."},
 		{Name: "id_field", Default: defaultIDField, Doc: "Caption of the custom field on additions that keeps the vendor's subscription id. Where additions have no such field the serial number is used."},
 		{Name: "tenant_field", Default: defaultTenantField, Doc: "Caption of the custom field on companies that keeps the vendor's tenant ids."},
+		{Name: "result_field", Default: defaultResultField, Doc: "Caption of the custom field on opportunities into which is written what became of a quote. Optional."},
 		{Name: "default_company_type", Doc: "Company type, by name, of companies that trueup makes, such as Customer; none when empty."},
 		{Name: "default_subcategory", Doc: "Subcategory, by name, of catalog items that trueup makes."},
 		{Name: "default_product_type", Doc: "Product type, by name, of catalog items that trueup makes."},
@@ -149,6 +168,7 @@ type Connector struct {
 	types       []string // agreement types to look at; nil for all
 	idField     string   // native name: custom.Vendor Subscription Id
 	tenantField string
+	resultField string
 	dateOnly    bool
 	parallel    int
 	descriptor  connectors.Descriptor
@@ -162,6 +182,8 @@ type Connector struct {
 	member   string // our API member, once a write showed its name
 	captions map[string]map[string]customField
 	evidence evidence
+	offers   bool                         // opportunities were listed
+	won      map[string]bool              // opportunity statuses by id: whether they mean a sale
 	stamps   map[string]connectors.Record // agreements as they were last listed or told of, for their stamps only
 
 	callbacks *callbacks
@@ -207,8 +229,9 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	c := &Connector{
 		account: a, currency: setting("currency"), parallel: budget.Parallel,
 		idField: customPrefix + setting("id_field"), tenantField: customPrefix + setting("tenant_field"),
-		dateOnly: setting("date_literal") == literalDate,
-		codebase: setting("codebase"), pinned: setting("codebase") != "",
+		resultField: customPrefix + setting("result_field"),
+		dateOnly:    setting("date_literal") == literalDate,
+		codebase:    setting("codebase"), pinned: setting("codebase") != "",
 		captions: map[string]map[string]customField{}, stamps: map[string]connectors.Record{}, asking: make(chan struct{}, 1),
 	}
 	if c.pinned {
@@ -227,6 +250,8 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 			c.descriptor.Kinds[i].Own = c.idField
 		case kindCompany:
 			c.descriptor.Kinds[i].Own = c.tenantField
+		case kindOffer:
+			c.descriptor.Kinds[i].Own = c.resultField
 		}
 	}
 	user := setting("company") + "+" + a.Secrets["public_key"].Reveal()

@@ -145,6 +145,7 @@ type cursor struct {
 	Since    time.Time         `json:"since"`
 	Seen     map[string]string `json:"seen,omitempty"`
 	Evidence evidence          `json:"evidence,omitzero"`
+	Offers   bool              `json:"offers,omitempty"` // opportunities and their products are followed: somebody listed them
 }
 
 // unsettled ends the digest of an agreement that was stamped in the second in which it was read: another edit in that
@@ -162,21 +163,29 @@ func (c *Connector) Changes(ctx context.Context, since string) (connectors.Chang
 	} else {
 		was.Since = c.account.Now().UTC()
 	}
-	next := cursor{Version: 1, Seen: map[string]string{}}
+	next := cursor{Version: 1, Seen: map[string]string{}, Offers: was.Offers || c.followsOffers()}
 	changes := connectors.Changes{Scan: map[string]string{}}
 	var moved []string
 	var failed error
 	answered := 0
 	for _, r := range resources {
-		if r.kind == kindAddition {
+		if r.kind == kindAddition || !next.Offers && (r.kind == kindOffer || r.kind == kindOffered) {
 			continue
 		}
 		conditions := "lastUpdated > " + c.moment(was.Since.Add(-overlap))
 		if r.kind == kindAgreement && len(c.types) > 0 {
 			conditions += " and " + c.conditions(r.kind)
 		}
+		if r.kind == kindOffered {
+			conditions += " and " + c.conditions(r.kind)
+		}
 		stamped := map[string]time.Time{}
 		f, err := c.all(ctx, search{path: r.path, conditions: conditions, op: op, record: "of " + r.noun}, func(o object, raw []byte) error {
+			if r.kind == kindOffer {
+				if err := c.knowStatus(ctx, op, o); err != nil {
+					return err
+				}
+			}
 			rec, err := c.record(r, "", o)
 			if err != nil {
 				changes.Scan[r.kind] = err.Error()
@@ -258,7 +267,7 @@ func (c *Connector) Learnt(text string) string {
 		return text // not one of ours; Changes will say so
 	}
 	c.mu.Lock()
-	known.Evidence = known.Evidence.merge(c.evidence)
+	known.Evidence, known.Offers = known.Evidence.merge(c.evidence), known.Offers || c.offers
 	c.mu.Unlock()
 	raw, err := json.Marshal(known)
 	if err != nil {

@@ -22,6 +22,7 @@ var rejects = []connectors.Reject{
 	{What: "Custom fields that are not in the array of a change lose their value; trueup always sends all of them.", Verified: "unverified (integrators' notes)"},
 	{What: "Another product on an addition sets its price, cost, description and tax again; trueup does not change the product of a line.", Verified: "unverified (an integrator's source)"},
 	{What: "Wrong keys or a wrong company are answered with 401, in the cloud also with 404; a missing client id with 403.", Verified: "unverified (integrators' notes)"},
+	{What: "Products of opportunities are searched for with opportunity/id>0.", Verified: "unverified (grammar from an integrator's notes)"},
 	{What: "On one own installation a search by change stamp understood only days; the setting date_literal is for that.", Verified: "unverified (an MSP's notes on 2026.3)"},
 }
 

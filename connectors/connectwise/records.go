@@ -48,6 +48,8 @@ func (c *Connector) conditions(kind string) string {
 			quoted[i] = quote(name)
 		}
 		return "type/name in (" + strings.Join(quoted, ",") + ")"
+	case kind == kindOffered:
+		return "opportunity/id>0"
 	}
 	return ""
 }
@@ -61,6 +63,14 @@ func (c *Connector) List(ctx context.Context, req connectors.ListRequest, yield 
 	}
 	if req.Kind == kindAddition {
 		return c.listAdditions(ctx, r, req.Parents, yield)
+	}
+	if req.Kind == kindOffer {
+		if err := c.readStatuses(ctx, op); err != nil {
+			return connectors.Listing{}, err
+		}
+		c.mu.Lock()
+		c.offers = true
+		c.mu.Unlock()
 	}
 	var listing connectors.Listing
 	f, err := c.all(ctx, search{path: r.path, conditions: c.conditions(r.kind), op: "list " + r.noun, counted: true}, func(o object, _ []byte) error {
@@ -254,6 +264,11 @@ func (c *Connector) read(ctx context.Context, op string, ref connectors.Ref, abi
 	parent := ""
 	if ref.Kind == kindAddition {
 		parent = ref.Parent
+	}
+	if ref.Kind == kindOffer {
+		if err := c.knowStatus(ctx, op, o); err != nil {
+			return nil, connectors.Record{}, err
+		}
 	}
 	rec, err := c.record(r, parent, o)
 	return o, rec, err

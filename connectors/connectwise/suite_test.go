@@ -59,6 +59,12 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 		}
 	}
 	fake.AddCompany(connectwisetest.Company{Identifier: "gone", Name: "Gone", Deleted: true})
+	var offers, offered []int
+	for i := range 3 {
+		offers = append(offers, fake.AddOpportunity(connectwisetest.Opportunity{Name: "Seats " + strconv.Itoa(i), Company: companies[i], Contact: people[i], Status: []string{"Open", "Signed", "Lost"}[i],
+			Expected: "2031-02-28", CustomerPO: "PO-7", Custom: map[string]string{"Cloud Order": "none yet"}}))
+		offered = append(offered, fake.AddOffered(connectwisetest.Offered{Opportunity: offers[i], Product: product, Quantity: "5", Price: "20", Cost: "18.5"}))
+	}
 
 	server := httptest.NewServer(fake.Handler())
 	t.Cleanup(server.Close)
@@ -69,6 +75,10 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 		account.HTTP, account.Log = wire.Client(), log
 		c, err := connectwise.New(account)
 		if err != nil {
+			t.Fatal(err)
+		}
+		// Opportunities are followed once they were listed.
+		if _, err := c.(connectors.Lister).List(t.Context(), connectors.ListRequest{Kind: "opportunity"}, func(connectors.Record) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return c
@@ -148,6 +158,13 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 				Create: create("addition", line.Parent, model.Fields{"product": model.Text(strconv.Itoa(product)), "quantity": model.Int(3),
 					"effectiveDate": model.DayValue(model.NewDay(2031, 2, 1)), "custom.Vendor Subscription Id": model.Text("subscription-9")}),
 				Last: model.NewDay(2031, 3, 31),
+			},
+			"opportunity": {
+				Ref: ref("opportunity", offers[1]), Missing: ref("opportunity", 99999), Count: count("opportunity"),
+				EditField: "custom.Cloud Order", Edit: edit("custom.Cloud Order"),
+			},
+			"productItem": {
+				Ref: ref("productItem", offered[1]), Missing: ref("productItem", 99999), Count: count("productItem"), EditField: "description", Edit: edit("description"),
 			},
 		},
 	}

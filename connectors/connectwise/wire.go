@@ -186,6 +186,31 @@ var additionMembers = []member{
 	field("dateEntered", model.TypeInstant, "When it was made, UTC.").from("_info/dateEntered"),
 }
 
+var offerMembers = []member{
+	text("id", "Record id."),
+	text("name", "Title."),
+	text("company", "Id of the company.").from("company/id"),
+	text("contact", "Id of the contact.").from("contact/id"),
+	text("status", "Status by its name; the MSP names them.").from("status/name"),
+	field("won", model.TypeBool, "Its status is one that counts as won.").from("status/won"),
+	field("closedDate", model.TypeInstant, "When it was closed, UTC; midnight when only the day was given."),
+	field("expectedCloseDate", model.TypeDay, "Day on which it is expected to be closed."),
+	text("customerPO", "The customer's order number."),
+	field("dateEntered", model.TypeInstant, "When it was made, UTC.").from("_info/dateEntered"),
+}
+
+var offeredMembers = []member{
+	text("id", "Record id."),
+	text("opportunity", "Id of the opportunity.").from("opportunity/id"),
+	text("catalogItem", "Id of the catalog item.").from("catalogItem/id"),
+	text("description", "Name of the product."),
+	field("quantity", model.TypeQuantity, "Units offered."),
+	field("price", model.TypeMoney, "Price offered for one unit, in the account's currency."),
+	field("cost", model.TypeMoney, "Cost of one unit that the offer reckons with, in the account's currency."),
+	field("cancelledFlag", model.TypeBool, "Taken off the offer."),
+	text("productClass", "Class of the catalog item."),
+}
+
 // resource is one kind and where it lives.
 type resource struct {
 	kind    string
@@ -200,6 +225,8 @@ var resources = []resource{
 	{kindProduct, "/procurement/catalog", productMembers, "catalog items"},
 	{kindAgreement, "/finance/agreements", agreementMembers, "agreements"},
 	{kindAddition, "/finance/agreements/%s/additions", additionMembers, "additions"},
+	{kindOffer, "/sales/opportunities", offerMembers, "opportunities"},
+	{kindOffered, "/procurement/products", offeredMembers, "products on opportunities"},
 }
 
 // resourceOf finds one of resources; kind is a constant of this package.
@@ -242,7 +269,7 @@ func (c *Connector) record(r resource, parent string, o object) (connectors.Reco
 		}
 	}
 	custom, delivered := o["customFields"].([]any)
-	if delivered && r.kind != kindContact {
+	if delivered && r.kind != kindContact && r.kind != kindOffered {
 		c.learn(r.kind, custom)
 		for _, item := range custom {
 			name := customPrefix + textOf(walk(item, "caption"))
@@ -250,6 +277,9 @@ func (c *Connector) record(r resource, parent string, o object) (connectors.Reco
 				rec.Fields[name] = model.Text(clean(textOf(walk(item, "value"))))
 			}
 		}
+	}
+	if r.kind == kindOffer {
+		rec.Fields["won"] = model.Bool(c.isWon(o))
 	}
 	if _, has := rec.Fields[c.idField]; r.kind == kindAddition && !has {
 		rec.Fields[c.idField] = model.Text(rec.Fields["serialNumber"].String())

@@ -41,10 +41,12 @@ type Options struct {
 	Token       string // what the setting "token" must hold; "" asks for none
 }
 
-// NewVendor makes an empty world of the system "memoryvendor": customers, their subscriptions, and a price sheet.
+// NewVendor makes an empty world of the system "memoryvendor": customers, their subscriptions, and a price sheet. Nothing is sold to a
+// customer that has not agreed.
 func NewVendor(o Options) *World { return newWorld(vendorSystem, o) }
 
-// NewPSA makes an empty world of the system "memorypsa": companies, contacts, catalog items, agreements and their additions.
+// NewPSA makes an empty world of the system "memorypsa": companies, contacts, catalog items, agreements and their additions, opportunities and
+// the products on them.
 func NewPSA(o Options) *World { return newWorld(psaSystem, o) }
 
 func newWorld(s system, o Options) *World {
@@ -84,7 +86,7 @@ func (w *World) connect(token connectors.Secret) connectors.Connector {
 	return vendor{c}
 }
 
-// vendor adds scheduling for the end of a term; it has no ending.
+// vendor adds scheduling for the end of a term, and asking what an order would meet; it has no ending.
 type vendor struct{ connection }
 
 // psa adds ending.
@@ -97,9 +99,10 @@ type system struct {
 	initial    map[string]model.Fields                        // by kind: values of fields that were not given
 	check      func(kind, field string, v model.Value) string // why a value is refused; "" when it is fine
 	derive     func(kind string, fields model.Fields)
-	schedule   func(now, edits model.Fields) // completes what is scheduled for the end of a term
-	signature  string                        // the field that tells who changed a record last
-	endField   string                        // the day that ends a record
+	schedule   func(now, edits model.Fields)            // completes what is scheduled for the end of a term
+	ordered    func(now time.Time, fields model.Fields) // completes what was created by a connector; nil when there is nothing to
+	signature  string                                   // the field that tells who changed a record last
+	endField   string                                   // the day that ends a record
 	startField string
 }
 

@@ -99,6 +99,10 @@ func vendorInstance(t testing.TB, _ *zap.Logger) connectortest.Instance {
 				Add: func() connectors.Ref {
 					return add(t, w, "subscription", "", "c1", model.Fields{"quantity": model.Int(2)})
 				},
+				Create: func() connectors.CreateRequest {
+					return connectors.CreateRequest{Kind: "subscription", Parent: "c1", Fields: model.Fields{"sku": model.Text("0001"), "termDuration": model.Text("P1Y"),
+						"billingCycle": model.Text("monthly"), "quantity": model.Int(3), "friendlyName": model.Text("quote 7/1")}}
+				},
 			},
 			"price": {Ref: connectors.Ref{Kind: "price", ID: "sku-1"}, Count: count("price"),
 				EditField: "unitCostMonth", Edit: edit("unitCostMonth")},

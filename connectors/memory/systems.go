@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"time"
+
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/model"
 )
@@ -45,6 +47,7 @@ var vendorSystem = system{
 					required(atCreate(text("companyProfile.domain", "First domain."))),
 					text("companyProfile.tenantId", "Tenant id."),
 					field("domains", model.TypeList, "All domains."),
+					field("agreed", model.TypeBool, "Accepted what the vendor asks customers to accept."),
 					required(writable(text("billingProfile.companyName", "Company name on bills."))),
 					required(writable(text("billingProfile.email", "Billing e-mail address."))),
 					writable(text("billingProfile.firstName", "Given name of the person bills go to.")),
@@ -57,17 +60,17 @@ var vendorSystem = system{
 			},
 			{
 				Name: "subscription", Title: "Subscription", Parent: "customer", Doc: "What is bought for a customer.",
-				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilitySchedule},
 				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23, TrialFixed: true, SuspendedFixed: true, AddOnsFollow: true,
 					Terms:    []model.Term{{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"}},
 					Increase: "At any time.", Verified: "by the tests of this package"},
 				Fields: []connectors.Field{
 					text("id", "Id of the subscription."),
-					text("sku", "SKU; leading zeros stay."),
+					required(atCreate(text("sku", "SKU; leading zeros stay."))),
 					text("offerName", "Product name."),
 					writable(limited(text("friendlyName", "Nickname."), 64)),
 					text("productType", "Which rules it lives by."),
-					costs(writable(field("quantity", model.TypeQuantity, "Seats."))),
+					required(costs(writable(field("quantity", model.TypeQuantity, "Seats.")))),
 					field("assigned", model.TypeQuantity, "Seats given to users."),
 					text("parentSubscriptionId", "The subscription this add-on belongs to."),
 					field("creationDate", model.TypeInstant, "When it was bought, UTC."),
@@ -77,8 +80,8 @@ var vendorSystem = system{
 					text("status", "active, suspended, deleted; other words may come."),
 					writable(field("autoRenewEnabled", model.TypeBool, "Renews by itself.")),
 					field("isTrial", model.TypeBool, "A trial."),
-					text("termDuration", "P1M, P1Y or P3Y."),
-					text("billingCycle", "monthly, annual or triennial."),
+					required(atCreate(text("termDuration", "P1M, P1Y or P3Y."))),
+					required(atCreate(text("billingCycle", "monthly, annual or triennial."))),
 					field("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed with a refund."),
 					field("refundable", model.TypeList, "The open windows for removing seats."),
 					scheduled(costs(field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."))),
@@ -112,6 +115,7 @@ var vendorSystem = system{
 		Rejects:  []connectors.Reject{{What: "A subscription has whole seats, one or more.", Verified: "by the tests of this package"}},
 	},
 	initial: map[string]model.Fields{
+		"customer": {"agreed": model.Bool(true)},
 		"subscription": {
 			"productType": model.Text("OnlineServicesNCE"), "status": model.Text(model.StatusActive),
 			"isTrial": model.Bool(false), "autoRenewEnabled": model.Bool(true),
@@ -128,6 +132,14 @@ var vendorSystem = system{
 	},
 	derive:   newTenant,
 	schedule: scheduleTermEnd,
+	ordered: func(now time.Time, fields model.Fields) {
+		start := model.DayOf(now)
+		fields["creationDate"], fields["effectiveStartDate"] = model.Instant(now), model.DayValue(start)
+		fields["commitmentEndDate"] = model.DayValue(start.AddMonths(model.Term{Duration: fields["termDuration"].String()}.Months()).Add(-1))
+		fields["cancellationAllowedUntilDate"] = model.Instant(now.Add(168 * time.Hour))
+		fields["offerName"] = model.Text("Order of " + fields["sku"].String())
+		fields["refundableQuantity.totalQuantity"] = fields["quantity"]
+	},
 }
 
 // newTenant gives a customer that was created what it does not choose itself.
@@ -254,6 +266,34 @@ var psaSystem = system{
 					text("updatedBy", "Who changed it last: trueup or user."),
 				},
 			},
+			{
+				Name: "opportunity", Title: "Opportunity", Doc: "An offer to a company.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange},
+				Fields: []connectors.Field{
+					text("id", "Id of the opportunity."),
+					text("name", "Title."),
+					text("company", "Id of the company."),
+					text("status", "Status, by name."),
+					field("won", model.TypeBool, "The company said yes."),
+					field("closedDate", model.TypeInstant, "When it did, UTC."),
+					field("validUntil", model.TypeDay, "Last day of the offer."),
+					writable(text("result", "What became of it.")),
+				},
+			},
+			{
+				Name: "productItem", Title: "Product on an opportunity", Doc: "What is offered.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+				Fields: []connectors.Field{
+					text("id", "Id of the product item."),
+					text("opportunity", "Id of the opportunity."),
+					text("catalogItem", "Id of the catalog item."),
+					text("description", "What the offer calls it."),
+					field("quantity", model.TypeQuantity, "Seats."),
+					field("price", model.TypeMoney, "Price of a seat."),
+					field("cost", model.TypeMoney, "Cost of a seat."),
+					field("cancelledFlag", model.TypeBool, "Taken off."),
+				},
+			},
 		},
 		Settings: settings,
 		Feed:     true,
@@ -273,6 +313,8 @@ var psaSystem = system{
 		"contact":     {"defaultFlag": model.Bool(false)},
 		"catalogItem": {"inactiveFlag": model.Bool(false), "productClass": model.Text("Agreement")},
 		"agreement":   {"cancelledFlag": model.Bool(false)},
+		"opportunity": {"won": model.Bool(false), "status": model.Text("Open")},
+		"productItem": {"cancelledFlag": model.Bool(false)},
 		"addition":    {"lessIncluded": model.Int(0), "billCustomer": model.Text("Billable")},
 	},
 	check: func(kind, name string, v model.Value) string {

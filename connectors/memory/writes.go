@@ -60,11 +60,21 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 				Message: fmt.Sprintf("there is no %s %s", target, req.Fields[name]), Hint: "create it first"}
 		}
 	}
-	ref := w.insert(kind, connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}, SignedByTrueup)
+	if above, ok := w.records[place{kind.Parent, req.Parent}]; ok && above.Fields["agreed"].Known() && !above.Fields["agreed"].True() {
+		return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Message: notAgreed, Hint: "have it accepted"}
+	}
+	made := connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}
+	if w.system.ordered != nil {
+		made.Fields = req.Fields.Clone()
+		w.system.ordered(w.options.Now().UTC(), made.Fields)
+	}
+	ref := w.insert(kind, made, SignedByTrueup)
 	return w.commit(op, req.Key, what, ref)
 }
 
-// CheckCreate says whether the domain of a new customer is taken.
+const notAgreed = "the customer has not agreed to the vendor's terms"
+
+// CheckCreate says whether the domain of a new customer is taken, that the customer of an order has not agreed, or that something is not in the price sheet.
 func (c vendor) CheckCreate(ctx context.Context, req connectors.CreateRequest) error {
 	op := "create " + req.Kind
 	if err := c.ask(ctx, op, "", Request{Op: "check create", Kind: req.Kind}); err != nil {
@@ -72,7 +82,29 @@ func (c vendor) CheckCreate(ctx context.Context, req connectors.CreateRequest) e
 	}
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
+	if req.Kind == "subscription" {
+		return c.world.sold(op, req)
+	}
 	return c.world.taken(op, req)
+}
+
+// sold refuses an order that would be refused.
+func (w *World) sold(op string, req connectors.CreateRequest) error {
+	refuse := func(code, message, hint string) error {
+		return &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Code: code, Message: message, Hint: hint}
+	}
+	customer, ok := w.records[place{"customer", req.Parent}]
+	key := model.ProductKey(req.Fields["sku"].String(), req.Fields["termDuration"].String(), req.Fields["billingCycle"].String())
+	_, priced := w.records[place{"price", key}]
+	switch {
+	case !ok:
+		return &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent, Message: "the customer is not there"}
+	case !customer.Fields["agreed"].True():
+		return refuse(connectors.CodeAgreement, notAgreed, "have it accepted")
+	case !priced:
+		return refuse(connectors.CodeUnavailable, key+" is not in the price sheet", "offer another product")
+	}
+	return nil
 }
 
 // taken refuses a customer whose domain another one has, or a tenant that is no customer (TakeDomain).

@@ -170,6 +170,9 @@ var codes = map[string]meaning{
 func faultOf(status int, code, description string) *connectors.Error {
 	e := &connectors.Error{Code: code, Message: firstLine(description)}
 	known, ok := codes[code]
+	if !ok {
+		known, ok = orderCodes[code]
+	}
 	switch {
 	case ok && code == unauthorized && status != http.StatusUnauthorized: // its number is that of a status, and is met with others
 	case ok:

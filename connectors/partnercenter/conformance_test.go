@@ -82,7 +82,7 @@ func subject(accountType string) connectortest.Subject {
 			})
 			t.Cleanup(wire.Close)
 			settings := fake.Settings(server.URL)
-			settings["reseller"] = reseller.MPNID
+			settings["reseller"], settings["partner_attestation"] = reseller.MPNID, attestationGiven
 			settings["assigned"] = assignedRead
 			account := connectors.Account{Name: "microsoft", Settings: settings, Budget: connectors.Budget{PerMinute: 60000}, Secrets: fake.Secrets(), Vault: &vault{},
 				HTTP: wire.Client(), Log: log, Now: now.Now, Location: time.UTC}
@@ -108,6 +108,9 @@ func subject(accountType string) connectortest.Subject {
 			faults[connectortest.EmptyList] = toggle("empty_list", "customers")
 			faults[connectortest.PartialList] = toggle("forbid_customer", ids[0])
 			faults[connectortest.FaultIn200] = toggle("fault_in_200", "")
+			// A cart alters nothing: what is lost is the reply to what buys or changes something.
+			faults[connectortest.LostReply] = toggle("lost_reply", "")
+			faults[connectortest.ErrorAfterCommit] = toggle("error_after_commit", "")
 			c := connect()
 			return connectortest.Instance{
 				Connector: c, Again: func() connectors.Connector { return connect() }, Requests: wire.Requests, Faults: faults,
@@ -120,7 +123,7 @@ func subject(accountType string) connectortest.Subject {
 				Secrets: []string{"invented-client-secret", "invented-refresh-token"},
 				Effects: func() (n int) {
 					for _, a := range fake.Dump().Audit {
-						if slices.Contains([]string{"update_subscription", "update_customer_billing_profile", "add_customer"}, a.Operation) && a.Status == "succeeded" && a.User == "service@tasmancloud.example" {
+						if slices.Contains([]string{"update_subscription", "update_customer_billing_profile", "add_customer", "create_order"}, a.Operation) && a.Status == "succeeded" && a.User == "service@tasmancloud.example" {
 							n++
 						}
 					}
@@ -156,11 +159,15 @@ func subject(accountType string) connectortest.Subject {
 						},
 					},
 					kindSubscription: {
-						Ref:       refs[0],
-						Missing:   connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
-						Count:     func() int { return len(refs) },
-						Add:       func() connectors.Ref { return add("", ids[1]) },
-						Next:      map[string]model.Value{nextProduct: model.Text("CFQ7TTC0LCHC:0002 P1Y annual")},
+						Ref:     refs[0],
+						Missing: connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
+						Count:   func() int { return len(refs) },
+						Add:     func() connectors.Ref { return add("", ids[1]) },
+						Next:    map[string]model.Value{nextProduct: model.Text("CFQ7TTC0LCHC:0002 P1Y annual")},
+						Create: func() connectors.CreateRequest {
+							return connectors.CreateRequest{Kind: kindSubscription, Parent: ids[1], Fields: model.Fields{fieldSKU: model.Text("CFQ7TTC0LCHC:0002"),
+								fieldTerm: model.Text("P1Y"), fieldCycle: model.Text("monthly"), "quantity": model.Int(3), "friendlyName": model.Text("Premium (quote 7/1)")}}
+						},
 						EditField: "quantity",
 						Edit: func(ref connectors.Ref, v model.Value) {
 							q, _ := v.Quantity()

@@ -44,9 +44,9 @@ func (n creation) fail(class connectors.Class, field, message, hint string) *con
 	return &connectors.Error{Class: class, Op: n.op, Record: "in " + n.account.Name, Field: field, Message: message, Hint: hint}
 }
 
-// Create makes a customer, which is a new tenant with its first administrator. A customer of the same domain and name that the account
+// createCustomer makes a customer, which is a new tenant with its first administrator. A customer of the same domain and name that the account
 // has already is what was wanted: the reply to an earlier request was lost.
-func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
+func (c *Connector) createCustomer(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
 	n := creation{c, req, "create customer"}
 	if err := n.validate(); err != nil {
 		return connectors.Record{}, err
@@ -63,8 +63,8 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 	return n.send(ctx)
 }
 
-// CheckCreate asks for the domain and the address. The request needs no key.
-func (c *Connector) CheckCreate(ctx context.Context, req connectors.CreateRequest) error {
+// checkCustomer asks for the domain and the address.
+func (c *Connector) checkCustomer(ctx context.Context, req connectors.CreateRequest) error {
 	n := creation{c, req, "create customer"}
 	if err := n.validate(); err != nil {
 		return err

@@ -31,6 +31,11 @@
 // action that cancels or extends. Auto-renewal that is merely off is none of them; a paid extended term may follow it. Another product or
 // term for the renewal is looked up in the catalogue first, because the ids under which things are sold change.
 //
+// Ordering. A subscription is bought with a cart of one line: the availability is read anew, the cart's answer is looked through for
+// refusals, and the cart is checked out. It carries a nickname by which the order is found again; before anything is sent it is looked for, and
+// carts and checkouts carry GUIDs made from the caller's key, so that an order cannot be placed twice. Lists show an order up
+// to 15 minutes late: until then nobody is told that it was not made.
+//
 // Looking sooner. Webhook messages about changed subscriptions are hints. The signature is verified over the bytes of the body, by a certificate from a
 // host in webhook_hosts that is in force, was given to or by Microsoft and leads to a trusted root; one with another algorithm, or about an event of more
 // than two days ago, is refused.
@@ -75,7 +80,7 @@ var descriptor = connectors.Descriptor{
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityChange, connectors.AbilitySchedule},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilitySchedule},
 			Fields:    fieldsOf(subscriptionMembers),
 			Terms:     &termRules,
 			Doc:       "What one customer has bought. A suspended subscription is still charged; an expired, disabled or deleted one is not.",
@@ -98,6 +103,8 @@ var descriptor = connectors.Descriptor{
 		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
+		{Name: "partner_attestation", Default: attestationMissing, Allowed: []string{attestationMissing, attestationGiven},
+			Doc: "For indirect providers: accepted says that you attest, with each order that trueup places, that the reseller on record is the right one. Without it orders are refused."},
 		{Name: "language", Default: "en", Doc: "Language of new customers' bills and of their first administrator, ISO 639-1."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
 		{Name: "assigned", Default: assignedSkip, Allowed: []string{assignedSkip, assignedRead},
@@ -192,6 +199,7 @@ var _ interface {
 	connectors.Reader
 	connectors.Creator
 	connectors.CreateChecker
+	connectors.Finder
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed

@@ -162,7 +162,7 @@ func TestSchedulingThatIsRefused(t *testing.T) {
 				}
 			}
 			if name == "no agreement" {
-				if err := w.fake.EditCustomer(harbour, func(c *partnercentertest.Customer) { c.NoAgreement = true }); err != nil {
+				if err := w.fake.EditCustomer(harbour, func(c *partnercentertest.Customer) { c.Agreement = "nobody" }); err != nil {
 					t.Fatal(err)
 				}
 			}

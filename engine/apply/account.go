@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"context"
+	"maps"
 	"slices"
 
 	"github.com/trueup-sync/trueup/connectors"
@@ -123,6 +125,35 @@ func (a *Account) edits(noun model.Kind, fields map[string]edit, stored connecto
 		}
 	}
 	return edits, nil
+}
+
+// CheckCreate asks what stands in the way of a record with these values; nil when nothing does, or when the system cannot be asked.
+func (a *Account) CheckCreate(ctx context.Context, noun model.Kind, parent string, values model.Fields) error {
+	checker, ok := a.Connector.(connectors.CreateChecker)
+	if !ok {
+		return nil
+	}
+	kind, _ := a.NativeKind(noun)
+	fields, err := a.Mapping.NativeCreate(noun, values)
+	if err != nil {
+		return err
+	}
+	return checker.CheckCreate(ctx, connectors.CreateRequest{Kind: kind.Name, Parent: parent, Fields: fields})
+}
+
+// AsMade is what a field of a record made with these values will read as, where that follows from them.
+func (a *Account) AsMade(noun model.Kind, field string, values model.Fields) model.Value {
+	given, err := a.Mapping.NativeCreate(noun, values)
+	if err != nil {
+		return model.Value{}
+	}
+	kind, _ := a.NativeKind(noun)
+	made := model.Fields{}
+	for _, f := range kind.Fields {
+		made[f.Name] = model.Empty(f.Type)
+	}
+	maps.Copy(made, given)
+	return a.Mapping.Reads(noun, field, connectors.Record{Kind: kind.Name, Fields: made})
 }
 
 type edit struct{ from, to model.Value }

@@ -10,6 +10,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -191,9 +192,12 @@ func (a *Applier) one(ctx context.Context, c plan.Change) error {
 	defer cancel()
 	// Committing the intent was a permission to send. Should this process stand still before it sends, another may have taken over.
 	callCtx = connectors.WithPermit(callCtx, began, state.Permitted, func(ctx context.Context) error { return a.Store.Permit(ctx, a.Run) })
-	rec, err := call(callCtx, entry.Intent)
+	rec, err := call(callCtx, keyOf(c, entry))
 	return a.settle(context.WithoutCancel(ctx), account, c, entry, rec, err)
 }
+
+// keyOf is what the system is told to know the intent by.
+func keyOf(c plan.Change, entry state.Entry) string { return cmp.Or(c.Key, entry.Intent) }
 
 // resolve fills in the ids of what earlier changes of this run created.
 func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
@@ -208,6 +212,9 @@ func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
 		c.Fields = refer(c, field, id)
 		if field == string(model.KindContract) && c.Target.Kind == model.KindLine {
 			c.Target.Parent = id
+		}
+		if field == string(model.KindSubscription) && c.Pair.Vendor.Kind == model.KindSubscription {
+			c.Pair.Vendor.ID = id
 		}
 	}
 	for _, change := range c.After {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +32,8 @@ var identity = map[model.Kind][]string{
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
+	// An order is called after its quote.
+	model.KindSubscription: {"reference", "sku"},
 }
 
 // newAtVendor recognises a customer that we made at the vendor.
@@ -86,12 +87,16 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	if err != nil {
 		return err
 	}
-	rec, seen, note := account.look(ctx, entry, c, known)
+	began, err := a.began(ctx, entry)
+	if err != nil {
+		return err
+	}
+	rec, seen, note := account.look(ctx, entry, c, known, began)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if seen == notThere && c.Op == plan.OpCreate {
-		if seen, note, err = a.stillComing(ctx, account, entry, note); err != nil {
+		if seen, note, err = a.stillComing(ctx, account, entry, began, note); err != nil {
 			return err
 		}
 	}
@@ -114,22 +119,14 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 const onItsWay = callTimeout
 
 // stillComing leaves open for a while a creation that is not there: it may have been sent a moment ago.
-func (a *Applier) stillComing(ctx context.Context, account *Account, entry state.Entry, note string) (finding, string, error) {
+func (a *Applier) stillComing(ctx context.Context, account *Account, entry state.Entry, began time.Time, note string) (finding, string, error) {
 	now, err := a.Store.Now(ctx)
 	if err != nil {
 		return notSeen, note, err
 	}
-	history, err := a.Store.Journal(ctx, state.JournalFilter{Intent: entry.Intent})
-	if err != nil {
-		return notSeen, note, err
-	}
-	i := slices.IndexFunc(history, func(e state.Entry) bool { return e.State == state.JournalIntended }) // newest first
-	if i < 0 {
-		return notThere, note, nil
-	}
 	kind, _ := account.Descriptor().Kind(entry.Ref.Kind)
 	wait := max(onItsWay, time.Duration(kind.Late)*time.Minute)
-	if age := now.Sub(history[i].At); age < wait {
+	if age := now.Sub(began); age < wait {
 		return notSeen, fmt.Sprintf("looked: it is not there yet, %s after it was to be sent; it may still come, and is looked for again after %s",
 			age.Round(time.Second), wait), nil
 	}
@@ -144,8 +141,22 @@ func (a *Applier) knownBeside(ctx context.Context, entry state.Entry) (int, erro
 	return a.Store.CountRecords(ctx, entry.Account, entry.Ref.Kind, entry.Ref.Parent)
 }
 
+// began is when an intent was last sent, or a moment before.
+func (a *Applier) began(ctx context.Context, entry state.Entry) (time.Time, error) {
+	history, err := a.Store.Journal(ctx, state.JournalFilter{Intent: entry.Intent})
+	for _, e := range history { // newest first
+		if e.State == state.JournalIntended {
+			return e.At, err
+		}
+	}
+	return entry.At, err
+}
+
 // look asks the system what became of a write. known is how many records it should show beside one that was created.
-func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int) (connectors.Record, finding, string) {
+func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int, began time.Time) (connectors.Record, finding, string) {
+	if finder, ok := a.Connector.(connectors.Finder); ok && c.Op == plan.OpCreate {
+		return a.find(ctx, finder, entry, c, began)
+	}
 	if c.Op == plan.OpCreate {
 		return a.lookForCreated(ctx, entry, c, known)
 	}
@@ -186,6 +197,23 @@ func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, kn
 		return rec, notThere, text
 	}
 	return rec, movedOnto, text + ", neither before nor after; the next plan decides"
+}
+
+// find asks a connector that knows how to look for what it made.
+func (a *Account) find(ctx context.Context, finder connectors.Finder, entry state.Entry, c plan.Change, began time.Time) (connectors.Record, finding, string) {
+	fields, err := a.Mapping.NativeCreate(c.Target.Kind, valuesOf(c))
+	if err != nil {
+		return connectors.Record{}, notSeen, "could not look: " + err.Error()
+	}
+	rec, err := finder.Find(ctx, connectors.FindRequest{Began: began,
+		CreateRequest: connectors.CreateRequest{Kind: entry.Ref.Kind, Parent: entry.Ref.Parent, Fields: fields, Key: keyOf(c, entry)}})
+	switch {
+	case err == nil:
+		return rec, happened, "looked: found as " + rec.ID
+	case connectors.ClassOf(err) == connectors.ClassMissing:
+		return rec, notThere, "looked: it was not created: " + err.Error()
+	}
+	return rec, notSeen, "could not look: " + err.Error()
 }
 
 // lookForCreated searches for the record by the ids written into it.

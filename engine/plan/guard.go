@@ -68,7 +68,7 @@ func (g Guards) change(c Change) (Held, bool) {
 	if c.Op == OpCreate && c.Side == Vendor && c.Target.Kind == model.KindCustomer {
 		return Held{c, NewCustomerHeld, newCustomer(c), "check every word of it, then release it for this plan with trueup approve"}, true
 	}
-	if c.Op == OpCreate {
+	if c.Op == OpCreate && !c.buys() {
 		return Held{}, false
 	}
 	from, to, seats := c.Seats()
@@ -185,10 +185,19 @@ func figures(m model.Money, direction string, limit model.Money) string {
 	return text
 }
 
-// counted are the changes a brake looks at: those to things that exist and are billed or paid for.
+// counted are the changes a brake looks at: orders, and changes to things that exist and are billed or paid for.
 func counted(c Change) bool {
-	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && c.Target.Kind != model.KindContact && !c.idOnly()
+	switch {
+	case c.Op == OpCreate:
+		return c.buys()
+	case slices.Contains([]model.Kind{model.KindCustomer, model.KindContact, model.KindQuote}, c.Target.Kind):
+		return false
+	}
+	return !c.idOnly()
 }
+
+// buys reports an order.
+func (c Change) buys() bool { return c.Op == OpCreate && c.Target.Kind == model.KindSubscription }
 
 // trip is a broken limit: its name, the figures, and which changes it holds.
 type trip struct {

@@ -77,6 +77,8 @@ type Change struct {
 	After []string      `json:"after,omitempty"`
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
 	Refs map[string]string `json:"refs,omitempty"`
+	// Key names the intent to the system where it must be the same in every run: an order of one line of a quote. "" takes the journal's own.
+	Key string `json:"key,omitempty"`
 	// Together names changes that share their seats: where one is held, all are.
 	Together string `json:"together,omitempty"`
 	// Members are the links whose seats this change settles, where there are several or the line counts in its own way.
@@ -199,7 +201,7 @@ func (p *Plan) Merge(o Plan) {
 }
 
 // rank is the order in which things must come to exist.
-var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContract, model.KindProduct, model.KindSubscription, model.KindLine}
+var rank = []model.Kind{model.KindCustomer, model.KindContact, model.KindContract, model.KindProduct, model.KindSubscription, model.KindLine, model.KindQuote}
 
 // Sort puts changes into dependency order and everything else by customer and label. The order never depends on how the
 // plan was put together.

@@ -22,6 +22,8 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	QuoteAccepted  Reason = "quote_accepted"
+	QuoteResult    Reason = "quote_result"
 	NewInPSA       Reason = "new_in_psa"
 	ScheduleLost   Reason = "schedule_lost"
 	FollowsSeats   Reason = "follows_seats"
@@ -57,6 +59,16 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	OrderApproval    Reason = "order_approval"
+	AgreementMissing Reason = "agreement_missing"
+	ContactMissing   Reason = "contact_missing"
+	PriceMoved       Reason = "price_moved"
+	NotSold          Reason = "not_sold"
+	SoldOtherwise    Reason = "sold_in_other_numbers"
+	OrderedAlready   Reason = "ordered_already"
+	QuoteCustomer    Reason = "quote_customer"
+	QuoteIncomplete  Reason = "quote_incomplete"
+	NotChecked       Reason = "order_not_checked"
 	NewCustomerHeld  Reason = "new_customer"
 	NotCreatable     Reason = "not_creatable"
 	TwinExists       Reason = "twin_exists"
@@ -87,6 +99,10 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	QuoteAgain        Reason = "quote_accepted_again"
+	QuoteChanged      Reason = "quote_changed"
+	QuoteWithdrawn    Reason = "quote_withdrawn"
+	QuoteUndated      Reason = "quote_undated"
 	CompanyMoved      Reason = "company_moved"
 	CompanyGone       Reason = "company_gone"
 	NoContactPerson   Reason = "no_contact_person"
@@ -117,6 +133,8 @@ var sentences = map[Reason]string{
 	ScheduleLost:   "the vendor deleted it with a change of seats inside the term; it is scheduled again",
 	FollowsSeats:   "it was to renew as it is, so the renewal follows the seats",
 	Decided:        "decided by a person for the end of the term",
+	QuoteAccepted:  "a quote was accepted",
+	QuoteResult:    "tells the quote what became of it",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
 	CountChanged:   "the line counts its seats in another way than when it was last written",
@@ -147,6 +165,16 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	OrderApproval:    "an order waits for approval",
+	AgreementMissing: "the customer has not accepted the vendor's agreement",
+	ContactMissing:   "the vendor has nobody at the customer to write to",
+	PriceMoved:       "the price changed since the quote was made",
+	NotSold:          "the vendor does not sell this to the customer, or not in this term",
+	SoldOtherwise:    "the vendor sells this in other numbers",
+	OrderedAlready:   "the same product was bought after the quote was accepted",
+	QuoteCustomer:    "the quote's customer is not linked with exactly one customer at the vendor",
+	QuoteIncomplete:  "the quote does not say what an order needs",
+	NotChecked:       "what an order would meet could not be found out",
 	NewCustomerHeld:  "a new customer at the vendor cannot be taken back, so a person approves each",
 	NotCreatable:     "the vendor would not take it as it is",
 	TwinExists:       "something very like it is there already",
@@ -176,6 +204,10 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	QuoteAgain:        "a quote was accepted again after its order was placed; nothing is ordered twice",
+	QuoteChanged:      "a quote was changed after its order was placed",
+	QuoteWithdrawn:    "a quote is not accepted any more, and its order was placed",
+	QuoteUndated:      "accepted quotes without a date are left alone",
 	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
 	CompanyGone:       "the company that it was linked with is gone",
 	NoContactPerson:   "no contact is marked as the company's main one",

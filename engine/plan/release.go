@@ -2,10 +2,11 @@ package plan
 
 import "slices"
 
-// Releasable reports whether a person may let through what is held for this reason. Only the flow's own limits can be released: what
+// Releasable reports whether a person may let through what is held for this reason. Only the flow's own limits and the wish to be
+// asked before an order can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, InUse, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, InUse, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld, OrderApproval}, r)
 }
 
 // Release is the plan in which everything that only the flow's limits hold is let through, together with what waited for nothing

@@ -95,6 +95,9 @@ func (r *reverser) end(done Reversal) {
 func (r *reverser) create(done Reversal) {
 	c := done.Done
 	switch {
+	case c.buys():
+		r.order(done)
+		return
 	case c.Target.Kind != model.KindLine:
 		r.cannot(c, fmt.Sprintf("the %s was created in %s, and nothing is deleted from here", c.Target.Kind, c.Account), "make it inactive by hand if nothing needs it")
 		return
@@ -124,6 +127,24 @@ func (r *reverser) create(done Reversal) {
 	default:
 		r.plan.Changes = append(r.plan.Changes, end)
 	}
+}
+
+// order tells until when an order can be taken back; that is done at the vendor.
+func (r *reverser) order(done Reversal) {
+	c := done.Done
+	detail, next := fmt.Sprintf("subscription %s was ordered in %s", c.Target.ID, c.Account), "let it end with its term: end its line"
+	if !done.TermEnd.IsZero() {
+		detail += fmt.Sprintf(" and is paid for until %s", done.TermEnd)
+	}
+	switch {
+	case done.Gone:
+		r.plan.Counts.InStep++
+		return
+	case !done.Until.IsZero():
+		detail += fmt.Sprintf("; it can be cancelled until %s", done.Until.UTC().Format(time.RFC3339))
+		next = "cancel it at the vendor's portal in time; its line ends by itself then"
+	}
+	r.cannot(c, detail, next)
 }
 
 // written are the values that count as what the run left in a field.

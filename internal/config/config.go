@@ -92,6 +92,11 @@
 //	  decrease: window             # default; hold
 //	  cancel: hold                 # default; term_end
 //	tell: {renewal: {days: [60, 30, 10]}}   # default: days before the end of a term at which an open decision is told
+//	quotes:                        # without it nothing is ordered
+//	  since: 2031-03-01            # quotes accepted before are left alone
+//	  when: [Won]                  # statuses that mean accepted; default: what the mapping calls accepted
+//	  approve: required            # default: a person releases each order; guards: the limits alone decide
+//	  price_tolerance: 2%          # default none: by how much a price may have risen since the quote was made
 //	approve: {people: 2}           # default 1: how many different people must approve a plan that goes over the guards
 //	tell:
 //	  lines: note                  # default: a line tells what became of an edit, where the PSA has the field; or nothing

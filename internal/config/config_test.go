@@ -273,7 +273,7 @@ lines: {fields: {quantity: {owner: both}}}
 		TermEnds: []int{60, 30, 10},
 		Tell:     engine.TellRules{Lines: engine.TellNote},
 	}
-	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff([]engine.Flow{want}, c.Flows, cmpopts.EquateEmpty(), cmpopts.EquateComparable(model.Day{})); diff != "" {
 		t.Errorf("flows (-want +got):\n%s", diff)
 	}
 }
@@ -313,6 +313,7 @@ guards:
   together: 36h
   decrease: hold
   cancel: term_end
+quotes: {since: 2031-03-01, when: [Won, Signed], approve: guards, price_tolerance: 2%}
 approve: {people: 2}
 tell: {lines: nothing, renewal: {days: [90, 14]}, unused: {after: 30 days}}
 `)})
@@ -350,6 +351,7 @@ tell: {lines: nothing, renewal: {days: [90, 14]}, unused: {after: 30 days}}
 		},
 		TermEnds:  []int{90, 14},
 		Unused:    30,
+		Quotes:    engine.QuoteRules{Since: model.NewDay(2031, 3, 1), When: []string{"Won", "Signed"}, Approve: engine.ApproveGuards, Tolerance: 2},
 		Approvals: 2,
 		Tell:      engine.TellRules{Lines: engine.TellNothing},
 	}
@@ -360,6 +362,7 @@ tell: {lines: nothing, renewal: {days: [90, 14]}, unused: {after: 30 days}}
 	byText := cmp.Options{
 		cmp.Comparer(func(a, b model.Money) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b model.Quantity) bool { return a.String() == b.String() }),
+		cmpopts.EquateComparable(model.Day{}),
 	}
 	if diff := cmp.Diff(want, got, byText); diff != "" {
 		t.Errorf("flow (-want +got):\n%s", diff)

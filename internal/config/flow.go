@@ -94,6 +94,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Lines = readLines(m.Need("lines"))
 	f.Bundles = readBundles(m.Get("bundles"))
 	f.Guards = readGuards(m.Get("guards"))
+	f.Quotes = readQuotes(m.Get("quotes"), f.Guards)
 	approve := m.Get("approve").Map()
 	f.Approvals = atLeastOne(approve.Get("people"))
 	approve.Close()

@@ -68,6 +68,7 @@ func TestConnectWiseTraffic(t *testing.T) {
 				"GET company/contacts", "GET company/contacts/{0}", "POST company/contacts", "PATCH company/contacts/{0}", "GET company/communicationTypes", "GET company/countries",
 				"GET procurement/catalog", "GET procurement/catalog/{0}", "POST procurement/catalog",
 				"GET finance/agreements", "GET finance/agreements/{0}", "POST finance/agreements",
+				"GET sales/opportunities/statuses", "GET sales/opportunities", "GET procurement/products",
 				"GET finance/agreements/{0}/additions", "GET finance/agreements/{0}/additions/{1}", "POST finance/agreements/{0}/additions", "PATCH finance/agreements/{0}/additions/{1}")
 		})
 	}
@@ -107,6 +108,8 @@ func seedConnectWise(fake *connectwisetest.Server) {
 			Name: "Cloud", Company: company, Contact: contact, Type: "Cloud Services", Start: "2031-01-01", End: "2033-12-31", Currency: "GBP", NextInvoice: "2031-03-01",
 		})
 		fake.AddAgreement(connectwisetest.Agreement{Name: "Child", Company: company, Contact: contact, Type: "Managed Services", Parent: agreement, Cancelled: true})
+		offer := fake.AddOpportunity(connectwisetest.Opportunity{Name: "Seats", Company: company, Contact: contact, Status: "Signed", Expected: "2031-02-28", CustomerPO: "PO-1"})
+		fake.AddOffered(connectwisetest.Offered{Opportunity: offer, Product: product, Quantity: "5", Price: "25"})
 		fake.AddAddition(connectwisetest.Addition{Agreement: agreement, Product: product, Quantity: "10", LessIncluded: "2", Effective: "2031-01-01"})
 		fake.AddAddition(connectwisetest.Addition{Agreement: agreement, Product: product, Quantity: "3", Effective: "2031-01-01", Cancelled: "2031-01-31", SerialNumber: "S-1"})
 	}
@@ -144,6 +147,9 @@ func writeConnectWise(t *testing.T, c connectors.Connector, records map[string][
 	}
 	text := func(s string) connectors.Edit { return connectors.Edit{To: model.Text(s)} }
 
+	if !bare {
+		change(records["opportunity"][0], map[string]connectors.Edit{own("opportunity"): text("Ordered: 5 x Seat")})
+	}
 	create("company", "", model.Fields{"identifier": model.Text("riverside"), "name": model.Text("Riverside")})
 	company := records["company"][0]
 	change(company, map[string]connectors.Edit{"name": text("Harbour Dental"), "addressLine1": text("2 Quay"), "city": text("Bristol"), "website": text("https://example.com")})

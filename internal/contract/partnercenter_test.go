@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,6 +89,14 @@ func (p partnerCenter) checkBodies(e Exchange, path string) (problems []string) 
 		{"customers/{0}/profiles/billing", p.billing},
 		{"customers/{0}/subscriptions", subscriptions},
 		{"customers/{0}/subscriptions/{1}", p.subscription},
+		{"customers/{0}/agreements", listOf(agreementShape)},
+		{"customers/{0}/directSignedMicrosoftCustomerAgreementStatus", signedShape},
+		{"customers/{0}/products/{1}/skus/{2}", skuShape},
+		{"customers/{0}/products/{1}/skus/{2}/availabilities", listOf(availabilityShape)},
+		{"customers/{0}/carts", cartShape},
+		{"customers/{0}/carts/{1}/checkout", checkoutShape},
+		{"customers/{0}/orders", listOf(orderShape)},
+		{"customers/{0}/orders/{1}", orderShape},
 		{"auditrecords", p.auditRecords},
 		{"relationships", p.relationships},
 	}
@@ -172,7 +181,9 @@ func TestPartnerCenterTraffic(t *testing.T) {
 		t.Run(accountType, func(t *testing.T) {
 			t.Parallel()
 			now := time.Date(2031, time.February, 3, 9, 0, 0, 0, time.UTC)
-			fake := partnercentertest.New(partnercentertest.Options{Now: func() time.Time { return now }, AccountType: accountType, PageSize: 2})
+			var passed, step atomic.Int64 // in seconds; a step with every look at the clock
+			clock := func() time.Time { return now.Add(time.Duration(passed.Add(step.Load())) * time.Second) }
+			fake := partnercentertest.New(partnercentertest.Options{Now: clock, AccountType: accountType, PageSize: 2})
 			const mpn = "1234567"
 			reseller := fake.AddReseller(partnercentertest.Reseller{Name: "Quayside IT", MPNID: mpn})
 			var last partnercentertest.Customer
@@ -191,7 +202,7 @@ func TestPartnerCenterTraffic(t *testing.T) {
 			fake.SetPrice(partnercentertest.Price{ProductID: "CFQ7TTC0LCHC", SkuID: "0002", ProductTitle: "Suite", SkuTitle: "Suite", Term: "P1Y", BillingPlan: "Monthly", UnitPrice: "264.00", ERPPrice: "330.00", Start: now.AddDate(-1, 0, 0)})
 			account := partnercentertest.Start(t, fake)
 			if accountType == partnercentertest.IndirectProvider {
-				account.Settings["reseller"] = mpn
+				account.Settings["reseller"], account.Settings["partner_attestation"] = mpn, "accepted"
 			}
 			account.Budget = connectors.Budget{PerMinute: 60000, Parallel: 4}
 			recorder := recording(&account)
@@ -221,6 +232,7 @@ func TestPartnerCenterTraffic(t *testing.T) {
 					t.Fatalf("schedule %s: %v", key, err)
 				}
 			}
+			orderPartnerCenter(t, c, fake, last.ID, &step)
 			customer := connectors.Ref{Kind: "customer", ID: last.ID}
 			if _, err := c.(connectors.Changer).Change(t.Context(), connectors.ChangeRequest{Ref: customer, Key: "move", Edits: map[string]connectors.Edit{
 				"billingProfile.defaultAddress.addressLine1": {To: model.Text("2 Quay")}, "billingProfile.defaultAddress.firstName": {To: model.Text("Ana")}}}); err != nil {
@@ -242,9 +254,42 @@ func TestPartnerCenterTraffic(t *testing.T) {
 			if _, err := c.(connectors.ChangeFeed).Changes(t.Context(), cursor); err != nil {
 				t.Fatalf("read changes: %v", err)
 			}
-			covers(t, recorder.Exchanges(), partnerCenterPath, "GET customers", "GET customers/{0}", "GET customers/{0}/subscriptions", "GET customers/{0}/subscriptions/{1}",
+			covers(t, recorder.Exchanges(), partnerCenterPath, "GET customers/{0}/agreements", "GET customers/{0}/directSignedMicrosoftCustomerAgreementStatus",
+				"GET customers/{0}/products/{1}/skus/{2}", "GET customers/{0}/products/{1}/skus/{2}/availabilities", "POST customers/{0}/carts", "POST customers/{0}/carts/{1}/checkout",
+				"GET customers/{0}/orders", "GET customers/{0}/orders/{1}", "GET customers", "GET customers/{0}", "GET customers/{0}/subscriptions", "GET customers/{0}/subscriptions/{1}",
 				"POST customers", "HEAD domains/{0}", "POST validations/address", "GET customers/relationshiprequests", "GET customers/{0}/profiles/billing", "PUT customers/{0}/profiles/billing",
 				"PATCH customers/{0}/subscriptions/{1}", "GET auditrecords", "GET sales/{0}/$value")
 		})
+	}
+}
+
+// orderPartnerCenter previews and places orders, one that shows at once and one that shows a moment later, and one that is refused in the cart.
+func orderPartnerCenter(t *testing.T, c connectors.Connector, fake *partnercentertest.Server, customer string, step *atomic.Int64) {
+	t.Helper()
+	order := func(name string, seats int64) connectors.CreateRequest {
+		return connectors.CreateRequest{Kind: "subscription", Parent: customer, Key: name, Fields: model.Fields{"sku": model.Text("CFQ7TTC0LCHC:0002"), "termDuration": model.Text("P1Y"),
+			"billingCycle": model.Text("monthly"), "quantity": model.Int(seats), "friendlyName": model.Text(name)}}
+	}
+	for _, confirmed := range []string{"partner", "customer"} {
+		if err := fake.EditCustomer(customer, func(c *partnercentertest.Customer) { c.Agreement = confirmed }); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(connectors.CreateChecker).CheckCreate(t.Context(), order("preview", 3)); err != nil {
+			t.Fatalf("asked before ordering: %v", err)
+		}
+	}
+	if _, err := c.(connectors.Creator).Create(t.Context(), order("at once", 3)); err != nil {
+		t.Fatalf("order: %v", err)
+	}
+	fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LCHC:0002", MaxSeats: 4})
+	if _, err := c.(connectors.Creator).Create(t.Context(), order("too many", 5)); connectors.ClassOf(err) != connectors.ClassInvalid {
+		t.Fatalf("an order of too many seats: %v", err)
+	}
+	if err := fake.Misbehave("late_orders", "10s"); err != nil {
+		t.Fatal(err)
+	}
+	step.Store(1)
+	if _, err := c.(connectors.Creator).Create(t.Context(), order("late", 3)); err != nil {
+		t.Fatalf("an order that shows late: %v", err)
 	}
 }

@@ -55,7 +55,37 @@ type partnerCenter struct {
 var documentedElsewhere = Endpoints{
 	{Path: "{tenant}/oauth2/token", Source: "section 1.3, another host"},
 	{Path: "sales/{sheet}/$value", Source: "section 7, another host"},
+	{Path: "customers/{0}/agreements", Parameters: []string{"agreementType"}, Source: "section 4.1"},
 	{Path: "auditrecords", Parameters: []string{"seekOperation"}, Source: "sections 2.5 and 13: audit records are read page by page as customers are"},
+}
+
+// The shapes of orders are written down from the text of sections 4.1, 6.1 and 6.2 of the reference page, which has no tables for them.
+var (
+	linked     = Shape{"uri": nil, "method": nil, "headers": nil}
+	attributes = Shape{"objectType": nil, "etag": nil}
+	cartShape  = Shape{"id": nil, "creationTimestamp": nil, "lastModifiedTimestamp": nil, "expirationTimestamp": nil, "lastModifiedUser": nil, "status": nil, "partnerOnRecordAttestationAccepted": nil,
+		"lineItems": {"id": nil, "catalogItemId": nil, "quantity": nil, "termDuration": nil, "billingCycle": nil, "friendlyName": nil, "participants": {"key": nil, "value": nil},
+			"provisioningContext": nil, "promotionId": nil, "customTermEndDate": nil, "renewsTo": nil, "attestationAccepted": nil, "addonItems": nil, "currencyCode": nil, "orderGroup": nil,
+			"pricing": {"listPrice": nil, "discountedPrice": nil, "proratedPrice": nil, "price": nil, "extendedPrice": nil},
+			"error":   {"errorCode": nil, "errorDescription": nil, "additionalInformation": nil}},
+		"links": {"self": linked}, "attributes": attributes}
+	orderShape = Shape{"id": nil, "alternateId": nil, "referenceCustomerId": nil, "billingCycle": nil, "currencyCode": nil, "currencySymbol": nil, "creationDate": nil, "status": nil,
+		"transactionType": nil, "totalPrice": nil, "links": {"self": linked, "provisioningStatus": linked, "patchOperation": linked}, "attributes": attributes,
+		"lineItems": {"lineItemNumber": nil, "offerId": nil, "subscriptionId": nil, "parentSubscriptionId": nil, "termDuration": nil, "transactionType": nil, "friendlyName": nil, "quantity": nil,
+			"partnerIdOnRecord": nil, "additionalPartnerIdsOnRecord": nil, "customTermEndDate": nil, "promotionId": nil, "pricing": nil, "links": nil}}
+	checkoutShape = Shape{"orders": orderShape, "orderErrors": {"orderGroupId": nil, "code": nil, "description": nil}, "attributes": attributes}
+	skuShape      = Shape{"id": nil, "title": nil, "productId": nil, "minimumQuantity": nil, "maximumQuantity": nil, "isTrial": nil, "supportedBillingCycles": nil, "purchasePrerequisites": nil,
+		"inventoryVariables": nil, "provisioningVariables": nil, "attestationProperties": nil, "consumptionType": nil, "attributes": attributes,
+		"dynamicAttributes": {"isAddon": nil, "prerequisiteSkus": nil, "upgradeTargetOffers": nil, "hasConstraints": nil, "conversionInstructions": nil}}
+	availabilityShape = Shape{"id": nil, "productId": nil, "skuId": nil, "catalogItemId": nil, "defaultCurrency": {"code": nil, "symbol": nil}, "segment": nil, "country": nil, "isPurchasable": nil,
+		"isRenewable": nil, "renewalInstructions": nil, "attributes": attributes,
+		"terms": {"id": nil, "duration": nil, "description": nil, "billingCycle": nil, "cancellationPolicies": {"refundOptions": {"sequenceId": nil, "type": nil, "expiresAfter": nil}}}}
+	agreementShape = Shape{"primaryContact": {"firstName": nil, "lastName": nil, "email": nil, "phoneNumber": nil}, "templateId": nil, "dateAgreed": nil, "type": nil, "agreementLink": nil, "userId": nil, "attributes": attributes}
+	signedShape    = Shape{"isSigned": nil, "attributes": attributes}
+)
+
+func listOf(items Shape) Shape {
+	return Shape{"totalCount": nil, "items": items, "links": {"self": linked, "next": linked}, "attributes": attributes}
 }
 
 func partnerCenterDocuments(t *testing.T) partnerCenter {

@@ -288,7 +288,7 @@ var (
 	psaRecords = map[string]reflect.Type{
 		"company": reflect.TypeFor[connectwisetest.Company](), "contact": reflect.TypeFor[connectwisetest.Contact](),
 		"catalogItem": reflect.TypeFor[connectwisetest.CatalogItem](), "agreement": reflect.TypeFor[connectwisetest.Agreement](),
-		"addition": reflect.TypeFor[connectwisetest.Addition](),
+		"addition": reflect.TypeFor[connectwisetest.Addition](), "opportunity": reflect.TypeFor[connectwisetest.Opportunity](), "productItem": reflect.TypeFor[connectwisetest.Offered](),
 	}
 )
 
@@ -419,6 +419,12 @@ func (s *Sandbox) add(record any) (made any, err error) {
 	case connectwisetest.Addition:
 		stamp(&r.LastUpdated, &r.UpdatedBy)
 		return psa("addition", func() int { return s.psa.AddAddition(r) }, free("addition", r.ID), exists("agreement", r.Agreement), exists("catalogItem", r.Product))
+	case connectwisetest.Opportunity:
+		stamp(&r.LastUpdated, &r.UpdatedBy)
+		return psa("opportunity", func() int { return s.psa.AddOpportunity(r) }, free("opportunity", r.ID), exists("company", r.Company), exists("contact", r.Contact))
+	case connectwisetest.Offered:
+		stamp(&r.LastUpdated, &r.UpdatedBy)
+		return psa("productItem", func() int { return s.psa.AddOffered(r) }, free("productItem", r.ID), exists("opportunity", r.Opportunity), exists("catalogItem", r.Product))
 	}
 	return nil, refuse("this cannot be added")
 }

@@ -123,6 +123,7 @@ func (w *world) addGoods() {
 				row.Start = changed
 				w.awkward("price_changed", g.key)
 			}
+			w.vendor.SetProduct(partnercentertest.Product{ID: p.id + ":" + p.sku, MaxSeats: p.maxSeats})
 			if p.special != specialNoPrice {
 				w.vendor.SetPrice(row)
 			}

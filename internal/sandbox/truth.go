@@ -24,6 +24,7 @@ type Truth struct {
 	StrayLines    []StrayLine         `json:"stray_lines"` // lines that bill a vendor's product without a subscription
 	OtherLines    []string            `json:"other_lines"` // lines of other agreements, which nobody should touch
 	Expected      map[plan.Reason]int `json:"expected"`    // what a careful program reports, by kind, besides the plain drift
+	Quotes        []string            `json:"quotes"`      // opportunities that wait for the customer's word
 	Awkward       map[string][]string `json:"awkward"`     // ids of what is awkward, by kind; AwkwardKinds explains
 }
 

@@ -104,6 +104,7 @@ type site struct {
 	name       string
 	tenants    []string
 	company    int   // 0 when there is none
+	contact    int   // its default contact
 	agreements []int // active, of the contract's type
 	other      int   // an agreement of another type; 0 when there is none
 	used       map[string]bool
@@ -133,6 +134,21 @@ func (w *world) addSite(i int) {
 		s.fill(1 + w.rng.IntN(2*w.o.PerCustomer-1))
 	}
 	s.settle()
+	s.offer()
+}
+
+// openQuotes is how many customers have an offer that they have not accepted yet.
+const openQuotes = 3
+
+// offer makes an ordinary customer an offer of five seats, at the prices of today. Nothing is drawn for it, so the rest of the world is the same without.
+func (s *site) offer() {
+	if len(s.truth.Quotes) >= openQuotes || !s.sure() || len(s.tenants) != 1 || len(s.agreements) != 1 || s.locked || s.nothing {
+		return
+	}
+	g := s.ordinary[len(s.truth.Quotes)*len(common)]
+	id := s.psa.AddOpportunity(connectwisetest.Opportunity{Name: "Seats for the new office", Company: s.company, Contact: s.contact, Expected: s.today.Add(14).String()})
+	s.psa.AddOffered(connectwisetest.Offered{Opportunity: id, Product: g.item, Quantity: "5", Price: json.Number(g.price), Cost: json.Number(g.cost)})
+	s.truth.Quotes = append(s.truth.Quotes, strconv.Itoa(id))
 }
 
 // addTenants makes the vendor's customers.
@@ -208,6 +224,7 @@ func (w *world) addCompany(s *site, i int, host string) {
 		}
 	}
 	contact := w.addContacts(s.company, host)
+	s.contact = contact
 	begin := w.today.AddMonths(-18)
 	count := 1
 	switch {

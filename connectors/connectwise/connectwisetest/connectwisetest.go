@@ -11,7 +11,8 @@
 //
 // What it checks on its own: the codebase in the path, Basic keys and clientId, the versioned Accept header, the grammar
 // and the field names of conditions and orderBy, both kinds of paging, the PATCH dialect, required fields and lengths,
-// references that exist, unique identifiers, that a Bundle is not an addition, a budget a minute. What it derives as the
+// references that exist, unique identifiers, that a Bundle is not an addition, a budget a minute. An opportunity is closed when its status
+// says so, at the server's time. What it derives as the
 // PSA does: extended amounts, billed quantity, agreement status, the re-pricing of a swapped product, change stamps with
 // their author, audit trail rows. An edited addition moves its agreement's stamp unless stale_agreement_stamp is on.
 //
@@ -97,7 +98,8 @@ type Request struct {
 }
 
 // New makes a tenant with the tables every PSA has: company statuses and types, billing cycles, currencies, countries, one
-// product category, product types and the agreement types "Cloud Services" and "Managed Services".
+// product category, product types, the agreement types "Cloud Services" and "Managed Services", and opportunity statuses, of which
+// "Signed" counts as won.
 func New(o Options) *Server {
 	fill := func(s *string, value string) {
 		if *s == "" {
@@ -123,6 +125,7 @@ func New(o Options) *Server {
 	if !o.Bare {
 		s.AddCustomField("addition", "Vendor Subscription Id", "Text")
 		s.AddCustomField("company", "Vendor Tenant Ids", "TextArea")
+		s.AddCustomField("opportunity", "Cloud Order", "TextArea")
 	}
 	return s
 }

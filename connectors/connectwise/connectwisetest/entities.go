@@ -122,6 +122,21 @@ func newTables() map[string]*table {
 		{name: "country", title: "Country", path: "company/countries", module: "companies", shown: []string{"identifier", "name"}, fields: []field{
 			{name: "name", max: 50}, {name: "countryCode", max: 2},
 		}},
+		{name: "opportunityStatus", title: "OpportunityStatus", path: "sales/opportunities/statuses", module: "opportunities", fields: []field{
+			{name: "name", max: 30}, {name: "wonFlag", kind: flag}, {name: "lostFlag", kind: flag}, {name: "closedFlag", kind: flag}, {name: "inactiveFlag", kind: flag}, {name: "defaultFlag", kind: flag},
+		}},
+		{name: "member", title: "Member", shown: []string{"identifier", "name"}, fields: []field{{name: "identifier"}, {name: "name"}}},
+		{name: "opportunity", title: "Opportunity", path: "sales/opportunities", module: "opportunities", writes: true, fields: []field{
+			{name: "name", max: 100, required: true}, {name: "status", kind: ref, of: "opportunityStatus"}, {name: "company", kind: ref, of: "company", required: true},
+			{name: "contact", kind: ref, of: "contact", required: true}, {name: "primarySalesRep", kind: ref, of: "member", required: true},
+			{name: "expectedCloseDate", kind: date}, {name: "closedDate", kind: date, derived: true}, {name: "closedBy", kind: ref, of: "member", derived: true},
+			{name: "customerPO", max: 25}, {name: "source", max: 50}, {name: "notes"},
+		}},
+		{name: "productItem", title: "ProductItem", path: "procurement/products", module: "opportunities", writes: true, fields: []field{
+			{name: "catalogItem", kind: ref, of: "catalogItem", required: true}, {name: "opportunity", kind: ref, of: "opportunity"}, {name: "description", max: 2000},
+			{name: "quantity", kind: number}, {name: "price", kind: number}, {name: "cost", kind: number}, {name: "billableOption", allowed: billable},
+			{name: "cancelledFlag", kind: flag}, {name: "productClass", derived: true},
+		}},
 		{name: "userDefinedField", title: "UserDefinedField", path: "system/userDefinedFields", module: "system", fields: []field{
 			{name: "podId", kind: integer}, {name: "caption", max: 25}, {name: "sequenceNumber", kind: integer}, {name: "fieldTypeIdentifier"}, {name: "entryTypeIdentifier"},
 		}},
@@ -186,6 +201,9 @@ func (s *Server) seedTables() {
 	plain("billingCycle", map[string]any{"identifier": "M", "name": "Monthly", "billingOptions": "Monthly"}, map[string]any{"identifier": "Y", "name": "Yearly", "billingOptions": "Yearly"})
 	plain("currency", map[string]any{"currencyCode": "GBP", "symbol": "£", "name": "British Pound"}, map[string]any{"currencyCode": "USD", "symbol": "$", "name": "US Dollar"},
 		map[string]any{"currencyCode": "EUR", "symbol": "€", "name": "Euro"})
+	plain("opportunityStatus", map[string]any{"name": "Open", "defaultFlag": true}, map[string]any{"name": "Signed", "wonFlag": true, "closedFlag": true},
+		map[string]any{"name": "Lost", "lostFlag": true, "closedFlag": true})
+	plain("member", map[string]any{"identifier": "jdoe", "name": "Jo Doe"})
 	plain("country", map[string]any{"identifier": "GB", "name": "United Kingdom", "countryCode": "GB"},
 		map[string]any{"identifier": "US", "name": "United States", "countryCode": "US"}, map[string]any{"identifier": "DE", "name": "Germany", "countryCode": "DE"})
 	// Two ways to reach a person by telephone, so that a client has to know which is meant.

@@ -289,6 +289,8 @@ func (s *Server) render(t *table, r *row) map[string]any {
 		shown["agreementStatus"] = s.agreementStatus(r)
 	case "addition":
 		s.derive(r, shown)
+	case "productItem":
+		shown["productClass"] = s.tables["catalogItem"].rows[asID(r.values["catalogItem"])].values["productClass"]
 	}
 	if t.writes && t.name != "contact" && t.name != "callback" {
 		custom := []any{}

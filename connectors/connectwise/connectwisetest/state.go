@@ -113,6 +113,33 @@ type Addition struct {
 	UpdatedBy          string            `json:"updatedBy,omitempty"`
 }
 
+// Opportunity is a sale in the making. Status is a name, "Open" when empty; days are 2031-02-28. One that is closed was so when it was last updated.
+type Opportunity struct {
+	ID          int               `json:"id,omitempty"`
+	Name        string            `json:"name"`
+	Company     int               `json:"company"`
+	Contact     int               `json:"contact"`
+	Status      string            `json:"status,omitempty"`
+	Expected    string            `json:"expected,omitempty"`
+	CustomerPO  string            `json:"customerPO,omitempty"`
+	Custom      map[string]string `json:"custom,omitempty"`
+	LastUpdated time.Time         `json:"lastUpdated,omitzero"`
+	UpdatedBy   string            `json:"updatedBy,omitempty"`
+}
+
+// Offered is a product on an opportunity. Price and cost are the product's when empty.
+type Offered struct {
+	ID          int         `json:"id,omitempty"`
+	Opportunity int         `json:"opportunity"`
+	Product     int         `json:"product"`
+	Quantity    json.Number `json:"quantity,omitempty"`
+	Price       json.Number `json:"price,omitempty"`
+	Cost        json.Number `json:"cost,omitempty"`
+	Cancelled   bool        `json:"cancelled,omitempty"`
+	LastUpdated time.Time   `json:"lastUpdated,omitzero"`
+	UpdatedBy   string      `json:"updatedBy,omitempty"`
+}
+
 // customField is a field an administrator added to a kind.
 type customField struct {
 	id            int
@@ -281,6 +308,46 @@ func (s *Server) AddAddition(a Addition) int {
 		}
 	}
 	return id
+}
+
+// AddOpportunity seeds an opportunity and returns its id.
+func (s *Server) AddOpportunity(o Opportunity) int {
+	values := map[string]any{"name": o.Name, "company": o.Company}
+	put(values, "customerPO", o.CustomerPO)
+	putDay(values, "expectedCloseDate", o.Expected)
+	if o.Contact != 0 {
+		values["contact"] = o.Contact
+	}
+	if o.Status == "" {
+		o.Status = "Open"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refer(values, "status", "opportunityStatus", "name", o.Status)
+	values["primarySalesRep"] = s.tables["member"].ids()[0]
+	id := s.add("opportunity", row{id: o.ID, values: values, updated: o.LastUpdated, updatedBy: o.UpdatedBy}, o.Custom)
+	if r := s.tables["opportunity"].rows[id]; s.tables["opportunityStatus"].rows[asID(values["status"])].values["closedFlag"] == true {
+		values["closedDate"], values["closedBy"] = r.updated.Format(stamp), s.tables["member"].ids()[0]
+	}
+	return id
+}
+
+// AddOffered seeds a product on an opportunity and returns its id.
+func (s *Server) AddOffered(o Offered) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	product := s.tables["catalogItem"].rows[o.Product]
+	if product == nil || s.tables["opportunity"].rows[o.Opportunity] == nil {
+		panic(fmt.Sprintf("connectwisetest: product %d on opportunity %d: both must be added first", o.Product, o.Opportunity))
+	}
+	values := map[string]any{"catalogItem": o.Product, "opportunity": o.Opportunity, "description": product.values["description"], "quantity": json.Number("1.0"),
+		"price": product.values["price"], "cost": product.values["cost"], "billableOption": "Billable", "cancelledFlag": o.Cancelled}
+	for name, given := range map[string]json.Number{"quantity": o.Quantity, "price": o.Price, "cost": o.Cost} {
+		if given != "" {
+			values[name] = double(given)
+		}
+	}
+	return s.add("productItem", row{id: o.ID, values: values, updated: o.LastUpdated, updatedBy: o.UpdatedBy}, nil)
 }
 
 // Edit changes fields as the named person would in the PSA's own screens: stamps, audit trail and derived fields follow.

@@ -113,6 +113,16 @@ func (s *Server) fillDefaults(t *table, r *row) {
 		fill("lessIncluded", json.Number("0.0"))
 		fill("effectiveDate", today)
 		s.price(r, fill)
+	case "opportunity":
+		fill("status", s.tables["opportunityStatus"].ids()[0])
+	case "productItem":
+		product := s.tables["catalogItem"].rows[r.values["catalogItem"].(int)]
+		fill("description", product.values["description"])
+		fill("quantity", json.Number("1.0"))
+		fill("price", product.values["price"])
+		fill("cost", product.values["cost"])
+		fill("billableOption", "Billable")
+		fill("cancelledFlag", false)
 	case "catalogItem":
 		fill("productClass", "NonInventory")
 		fill("category", s.tables["subcategory"].rows[r.values["subcategory"].(int)].values["category"])
@@ -156,6 +166,12 @@ func (s *Server) consistent(t *table, r *row) error {
 		if r.values["endDate"] == nil && r.values["noEndingDateFlag"] != true {
 			return invalid(t.title, "endDate", "MissingRequiredField", "The endDate field is required unless noEndingDateFlag is true.")
 		}
+	case "opportunity":
+		contact := s.tables["contact"].rows[asID(r.values["contact"])]
+		if contact != nil && contact.values["company"] != r.values["company"] {
+			return invalid(t.title, "contact", "InvalidReference", "The contact does not belong to the company.")
+		}
+		s.close(r)
 	case "addition":
 		if s.tables["catalogItem"].rows[r.values["product"].(int)].values["productClass"] == "Bundle" {
 			return invalid(t.title, "product", "InvalidProductClass", "A product of class Bundle cannot be added to an agreement.")
@@ -168,6 +184,19 @@ func (s *Server) consistent(t *table, r *row) error {
 		}
 	}
 	return nil
+}
+
+// close stamps an opportunity whose status closes it, and opens one whose status does not.
+func (s *Server) close(r *row) {
+	status := s.tables["opportunityStatus"].rows[asID(r.values["status"])]
+	switch closed := status != nil && status.values["closedFlag"] == true; {
+	case closed && r.values["closedDate"] == nil:
+		r.values["closedDate"] = s.opts.Now().UTC().Format(stamp)
+		r.values["closedBy"] = s.tables["member"].ids()[0]
+	case !closed:
+		delete(r.values, "closedDate")
+		delete(r.values, "closedBy")
+	}
 }
 
 func (s *Server) patch(c *call, t *table, r *row) (answer, error) {
@@ -445,7 +474,7 @@ func (s *Server) remove(t *table, r *row, by, source string) {
 
 // record writes the audit trail and moves the agreement's stamp.
 func (s *Server) record(t *table, r *row, what, text, by, source string) {
-	kinds := map[string]string{"company": "Company", "contact": "Contact", "agreement": "Agreement", "addition": "AgreementAddition", "catalogItem": "ProductCatalog"}
+	kinds := map[string]string{"company": "Company", "contact": "Contact", "agreement": "Agreement", "addition": "AgreementAddition", "catalogItem": "ProductCatalog", "opportunity": "Opportunity"}
 	s.audit = append(s.audit, auditRow{kind: kinds[t.name], subKind: what, text: text, by: by, source: source, of: r.id, at: s.opts.Now().UTC()})
 	if _, stale := s.wrong["stale_agreement_stamp"]; t.name == "addition" && !stale {
 		agreement := s.tables["agreement"].rows[r.parent]

@@ -31,12 +31,14 @@ func (s *Server) SetPromotion(p Promotion) {
 func (s *Server) product(customer, id string) (Product, bool) {
 	p := Product{ID: id, Title: id}
 	known := false
-	for _, price := range s.prices {
-		if price.ProductID+":"+price.SkuID == id {
-			known, p.Title = true, price.SkuTitle
-			if plan := price.Term + " " + strings.ToLower(price.BillingPlan); !slices.Contains(p.Plans, plan) {
-				p.Plans = append(p.Plans, plan)
-			}
+	name, sku, _ := strings.Cut(id, ":")
+	for _, price := range s.listed(name, sku) {
+		known, p.Title = true, price.SkuTitle
+		if p.Plans == nil {
+			p.Plans = []string{}
+		}
+		if plan := price.plan(); price.commercial() && !slices.Contains(p.Plans, plan) {
+			p.Plans = append(p.Plans, plan)
 		}
 	}
 	for _, sub := range s.subscriptions {
@@ -54,7 +56,7 @@ func (s *Server) product(customer, id string) (Product, bool) {
 	for _, o := range s.products {
 		if o.ID == id {
 			known = true
-			o.Availability = first(o.Availability, p.Availability)
+			o.Title, o.Availability = first(o.Title, p.Title), first(o.Availability, p.Availability)
 			if o.Plans == nil {
 				o.Plans = p.Plans
 			}
@@ -62,7 +64,7 @@ func (s *Server) product(customer, id string) (Product, bool) {
 		}
 	}
 	p.MinSeats = max(p.MinSeats, 1)
-	p.Availability = first(p.Availability, "CFQ7TTC0AVL1")
+	p.Availability = first(p.Availability, s.availabilityID(commercial))
 	if p.Plans == nil {
 		p.Plans = []string{"P1M monthly", "P1Y monthly", "P1Y annual", "P3Y monthly", "P3Y annual", "P3Y triennial"}
 	}
@@ -114,21 +116,65 @@ func (s *Server) listAvailabilities(c call) reply {
 	if f != nil {
 		return f.reply()
 	}
-	terms := []any{}
-	for i, plan := range p.Plans {
-		duration, cycle, _ := strings.Cut(plan, " ")
-		terms = append(terms, map[string]any{"id": fmt.Sprintf("t%d", i), "duration": duration, "billingCycle": strings.ToUpper(cycle[:1]) + cycle[1:], "cancellationPolicies": []any{}})
+	items := []any{}
+	for _, segment := range []string{commercial, education} {
+		at, plans := s.offered(p, segment)
+		if len(plans) == 0 {
+			continue
+		}
+		terms := []any{}
+		for i, plan := range plans {
+			duration, cycle, _ := strings.Cut(plan, " ")
+			terms = append(terms, map[string]any{"id": fmt.Sprintf("t%d", i), "duration": duration, "billingCycle": strings.ToUpper(cycle[:1]) + cycle[1:],
+				"cancellationPolicies": []any{map[string]any{"refundOptions": []any{map[string]any{"sequenceId": 0, "type": "Full", "expiresAfter": "P1D"}, map[string]any{"sequenceId": 1, "type": "Partial", "expiresAfter": "P7D"}}}}})
+		}
+		items = append(items, map[string]any{
+			"id": at, "productId": c.PathValue("product"), "skuId": c.PathValue("sku"), "catalogItemId": p.ID + ":" + at,
+			"defaultCurrency": map[string]any{"code": s.opt.Currency, "symbol": "$"}, "segment": segment, "country": s.opt.Country,
+			"isPurchasable": !p.Withdrawn, "isRenewable": true, "terms": terms, "attributes": map[string]any{"objectType": "Availability"},
+		})
 	}
-	items := []any{map[string]any{
-		"id": p.Availability, "productId": c.PathValue("product"), "skuId": c.PathValue("sku"), "catalogItemId": p.ID + ":" + p.Availability,
-		"defaultCurrency": map[string]any{"code": s.opt.Currency, "symbol": "$"}, "segment": "commercial", "country": s.opt.Country,
-		"isPurchasable": true, "isRenewable": true, "terms": terms, "attributes": map[string]any{"objectType": "Availability"},
-	}}
-	return asJSON(http.StatusOK, map[string]any{
-		"totalCount": len(items), "items": items,
-		"links":      map[string]any{"self": link(strings.TrimPrefix(c.URL.RequestURI(), "/v1"))},
-		"attributes": map[string]any{"objectType": "Collection"},
-	})
+	return collection(c, items)
+}
+
+// The segments in which things are sold.
+const (
+	commercial = "commercial"
+	education  = "education"
+)
+
+// offered is under which id a product is sold today in a segment, and in which plans.
+func (s *Server) offered(p Product, segment string) (availability string, plans []string) {
+	if segment == commercial {
+		return p.Availability, p.Plans
+	}
+	name, sku, _ := strings.Cut(p.ID, ":")
+	for _, price := range s.listed(name, sku) {
+		if !price.commercial() {
+			plans = append(plans, price.plan())
+		}
+	}
+	return s.availabilityID(segment), plans
+}
+
+// listed are the rows of the price sheet by which a SKU is sold now.
+func (s *Server) listed(product, sku string) (rows []Price) {
+	now := s.now()
+	for _, p := range s.prices {
+		if strings.EqualFold(p.ProductID, product) && p.SkuID == sku && !p.Start.After(now) && (p.End.IsZero() || p.End.After(now)) && p.TierMin == "" {
+			rows = append(rows, p)
+		}
+	}
+	return rows
+}
+
+func (p Price) commercial() bool { return p.Segment == "" || strings.EqualFold(p.Segment, commercial) }
+
+func (p Price) plan() string { return p.Term + " " + strings.ToLower(p.BillingPlan) }
+
+// availabilityID names what is sold today in a segment; tomorrow it has another name.
+func (s *Server) availabilityID(segment string) string {
+	return fmt.Sprintf("%s%04X", map[bool]string{true: "CFQ7TTC0", false: "DZH318Z0"}[segment == commercial], midnight(s.now()).Unix()/86400%0x10000)
 }
 
 // sameProduct reports instructions that differ in nothing but the seats.

@@ -65,6 +65,7 @@ type endpoint struct {
 	pattern string
 	user    bool // needs a signed-in user: an application alone is refused
 	serve   func(*Server, call) reply
+	idle    bool // a write that changes nothing anybody pays for: making a cart
 }
 
 // safe are the calls that change nothing, whatever their method.
@@ -73,27 +74,34 @@ func (c call) safe() bool {
 }
 
 var endpoints = []endpoint{
-	{"GET /v1/customers", false, (*Server).listCustomers},
-	{"POST /v1/customers", false, (*Server).createCustomer},
-	{"GET /v1/customers/relationshiprequests", false, (*Server).invitation},
-	{"GET /v1/customers/{customer}", false, (*Server).getCustomer},
-	{"GET /v1/customers/{customer}/profiles/billing", false, (*Server).getBilling},
-	{"PUT /v1/customers/{customer}/profiles/billing", false, (*Server).putBilling},
-	{"HEAD /v1/domains/{domain}", false, (*Server).headDomain},
-	{"POST /v1/validations/address", false, (*Server).validateAddress},
-	{"GET /v1/customers/{customer}/subscriptions", false, (*Server).listSubscriptions},
-	{"GET /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).getSubscription},
-	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription},
-	{"GET /v1/customers/{customer}/subscriptions/{subscription}/provisioningstatus", false, (*Server).provisioningStatus},
-	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs},
-	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}", false, (*Server).getSKU},
-	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}/availabilities", false, (*Server).listAvailabilities},
-	{"GET /v1/auditrecords", true, (*Server).listAudit},
-	{"GET /v1/relationships", true, (*Server).listRelationships},
-	{"GET /webhooks/v1/registration", false, (*Server).getRegistration},
-	{"POST /webhooks/v1/registration", false, (*Server).postRegistration},
-	{"PUT /webhooks/v1/registration", false, (*Server).putRegistration},
-	{"GET /webhooks/v1/registration/events", false, (*Server).listEvents},
+	{"GET /v1/customers", false, (*Server).listCustomers, false},
+	{"POST /v1/customers", false, (*Server).createCustomer, false},
+	{"GET /v1/customers/relationshiprequests", false, (*Server).invitation, false},
+	{"GET /v1/customers/{customer}", false, (*Server).getCustomer, false},
+	{"GET /v1/customers/{customer}/profiles/billing", false, (*Server).getBilling, false},
+	{"PUT /v1/customers/{customer}/profiles/billing", false, (*Server).putBilling, false},
+	{"HEAD /v1/domains/{domain}", false, (*Server).headDomain, false},
+	{"POST /v1/validations/address", false, (*Server).validateAddress, false},
+	{"GET /v1/customers/{customer}/subscriptions", false, (*Server).listSubscriptions, false},
+	{"GET /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).getSubscription, false},
+	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription, false},
+	{"GET /v1/customers/{customer}/subscriptions/{subscription}/provisioningstatus", false, (*Server).provisioningStatus, false},
+	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs, false},
+	{"GET /v1/customers/{customer}/agreements", true, (*Server).listAgreements, false},
+	{"GET /v1/customers/{customer}/directSignedMicrosoftCustomerAgreementStatus", true, (*Server).directSigned, false},
+	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}", false, (*Server).getSKU, false},
+	{"GET /v1/customers/{customer}/products/{product}/skus/{sku}/availabilities", false, (*Server).listAvailabilities, false},
+	{"POST /v1/customers/{customer}/carts", false, (*Server).postCart, true},
+	{"GET /v1/customers/{customer}/carts/{cart}", false, (*Server).getCart, false},
+	{"POST /v1/customers/{customer}/carts/{cart}/checkout", false, (*Server).checkOut, false},
+	{"GET /v1/customers/{customer}/orders", false, (*Server).listOrders, false},
+	{"GET /v1/customers/{customer}/orders/{order}", false, (*Server).getOrder, false},
+	{"GET /v1/auditrecords", true, (*Server).listAudit, false},
+	{"GET /v1/relationships", true, (*Server).listRelationships, false},
+	{"GET /webhooks/v1/registration", false, (*Server).getRegistration, false},
+	{"POST /webhooks/v1/registration", false, (*Server).postRegistration, false},
+	{"PUT /webhooks/v1/registration", false, (*Server).putRegistration, false},
+	{"GET /webhooks/v1/registration/events", false, (*Server).listEvents, false},
 }
 
 // API serves the Partner Center host.
@@ -216,6 +224,7 @@ func (s *Server) decide(c call, audience string, e endpoint) (rep reply, drop bo
 		}
 		s.done[id] = outcome{s.now(), target, kept}
 		switch {
+		case e.idle:
 		case s.once("lost_reply"):
 			return reply{}, true
 		case s.once("error_after_commit"):
@@ -246,7 +255,7 @@ func (s *Server) admit(c call) *fault {
 		return &fault{http.StatusForbidden, "20002", fmt.Sprintf("The partner ID %s has no commerce relationship with the customer ID %s.", s.opt.Tenant, c.PathValue("customer"))}
 	case strings.EqualFold(s.misbehaving["forbid_customer"], customer.ID):
 		return &fault{http.StatusForbidden, "2032", "Access denied"}
-	case customer.NoAgreement && !c.safe():
+	case customer.Agreement == "nobody" && !c.safe() && !strings.HasSuffix(c.URL.Path, "/carts"):
 		return &fault{http.StatusForbidden, "13605", "Either a partner confirmation of the customer acceptance of the Microsoft Customer Agreement must be provided or the customer must accept it."}
 	case customer.Locked && !c.safe():
 		return &fault{http.StatusForbidden, "900416", "The customer account is locked for transactions."}

@@ -31,6 +31,7 @@ var misbehaviours = []Misbehaviour{
 	{"guid_case", "", "Ids are written in upper case."},
 	{"html_error", times, "A gateway's HTML page with status 502 instead of an answer."},
 	{"late_customer", "reads", "A customer that was just made is missing from that many lists of customers."},
+	{"late_orders", "duration", "What is ordered shows in lists, and its subscription at all, only so much later (15m)."},
 	{"lost_items", "", "A page says how many items it has and delivers one fewer."},
 	{"lost_reply", times, "A change is made and then the connection is dropped."},
 	{"missing_items", times, "A read is answered 200 with a collection that has no items member."},

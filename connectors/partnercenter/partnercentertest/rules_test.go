@@ -104,7 +104,7 @@ func TestInstructionsAreStrict(t *testing.T) {
 	if got := try(next("CFQ7TTC0LCHC", "0002", "CFQ7TTC0TRUE", "P1Y", "monthly", "spring", 9)); got == "200" {
 		t.Error("a promotion that is over was taken")
 	}
-	if err := c.s.EditCustomer(customer.ID, func(c *partnercentertest.Customer) { c.NoAgreement = true }); err != nil {
+	if err := c.s.EditCustomer(customer.ID, func(c *partnercentertest.Customer) { c.Agreement = "nobody" }); err != nil {
 		t.Fatal(err)
 	}
 	if got := try(next("CFQ7TTC0LCHC", "0002", "CFQ7TTC0TRUE", "P1Y", "monthly", "", 14)); got != "403 13605" {

@@ -19,9 +19,9 @@ type Customer struct {
 	Relationship      string   `json:"relationship"`       // reseller, none, ...
 	AssociatedPartner string   `json:"associated_partner"` // tenant id of the indirect reseller
 	Locked            bool     `json:"locked"`             // every write is refused with 900416
-	NoAgreement       bool     `json:"no_agreement"`       // has not accepted the customer agreement: every write is refused with 13605
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
+	Agreement         string   `json:"agreement"`    // who confirmed the customer agreement: partner (when empty), customer, or nobody: every write but a cart is refused with 13605
 	Address           Address  `json:"address"`
 	Billing           *Billing `json:"billing"` // nil: made of the members above
 	Hidden            int      `json:"hidden"`  // how many lists of customers still lack it, as those of the service lack what was just made
@@ -109,10 +109,11 @@ type Batch struct {
 type Product struct {
 	ID           string   `json:"id"` // ProductId:SkuId
 	Title        string   `json:"title"`
-	MinSeats     int      `json:"min_seats"` // 1 when 0
-	MaxSeats     int      `json:"max_seats"` // no limit when 0
-	Availability string   `json:"availability"`
-	Plans        []string `json:"plans"` // "P1Y monthly"; nil for every plan
+	MinSeats     int      `json:"min_seats"`    // 1 when 0
+	MaxSeats     int      `json:"max_seats"`    // no limit when 0
+	Availability string   `json:"availability"` // another one each day when empty and nothing was sold yet
+	Plans        []string `json:"plans"`        // "P1Y monthly"; nil for what the price sheet lists, and every plan where it is silent
+	Withdrawn    bool     `json:"withdrawn"`    // still in the catalogue, and not sold any more
 }
 
 // Promotion is a price for some time and some numbers of seats.
@@ -182,6 +183,7 @@ type State struct {
 	Prices        []Price           `json:"prices"`
 	Products      []Product         `json:"products"`
 	Promotions    []Promotion       `json:"promotions"`
+	Orders        []Order           `json:"orders"`
 	Audit         []AuditRecord     `json:"audit"`
 	Misbehaving   map[string]string `json:"misbehaving"`
 }
@@ -191,6 +193,7 @@ type subscription struct {
 	Subscription
 	shown     *Subscription // the old state, while reads lag behind
 	readsLeft int
+	visible   time.Time // readers do not see it before
 }
 
 const window = 7 * 24 * time.Hour // to cancel, and to take back seats
@@ -382,6 +385,9 @@ func (s *Server) Dump() State {
 			shown.Billing = &billing
 		}
 		state.Customers = append(state.Customers, shown)
+	}
+	for _, o := range s.orders {
+		state.Orders = append(state.Orders, o.Order)
 	}
 	for _, sub := range s.subscriptions {
 		state.Subscriptions = append(state.Subscriptions, sub.copy())

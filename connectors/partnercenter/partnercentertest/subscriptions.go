@@ -18,7 +18,7 @@ func (s *Server) listSubscriptions(c call) reply {
 	items := []map[string]any{}
 	for _, sub := range s.subscriptions {
 		switch {
-		case !strings.EqualFold(sub.Customer, c.PathValue("customer")):
+		case !strings.EqualFold(sub.Customer, c.PathValue("customer")), sub.visible.After(s.now()):
 		case query.Has("mpn_id") && sub.PartnerID != query.Get("mpn_id"):
 		case query.Has("order_id") && !strings.EqualFold(sub.OrderID, query.Get("order_id")):
 		case s.misbehaving["empty_list"] == "subscriptions":
@@ -47,7 +47,7 @@ func (s *Server) getSubscription(c call) reply {
 
 func (s *Server) subscriptionOf(c call) (*subscription, *fault) {
 	sub := s.find(c.PathValue("subscription"))
-	if sub == nil || !strings.EqualFold(sub.Customer, c.PathValue("customer")) {
+	if sub == nil || !strings.EqualFold(sub.Customer, c.PathValue("customer")) || sub.visible.After(s.now()) {
 		return nil, &fault{http.StatusNotFound, "20003", fmt.Sprintf("Subscription with ID %s not found.", c.PathValue("subscription"))}
 	}
 	return sub, nil
