@@ -27,8 +27,15 @@ type Descriptor struct {
 	Kinds    []Kind // in dependency order: a kind comes after its parent
 	Settings []Setting
 	Feed     bool // implements ChangeFeed
+	Sooner   Sooner
 	Limits   Limits
 	Rejects  []Reject
+}
+
+// Sooner says how a system lets us know that something moved, before its schedule comes.
+type Sooner struct {
+	Webhook string // what the messages that it sends tell; "" when it sends none. With it the connector is a Hinter and a Registrar
+	Watch   string // what one request shows; "" when there is none such. With it the connector is a Watcher
 }
 
 // Role says on which side of a flow a system can stand.
@@ -49,6 +56,7 @@ type Kind struct {
 	Custom    string // prefix of admin-defined fields ("custom."); "" when there are none. Custom fields are text.
 	Own       string // the field in which trueup keeps the other side's id; "" when there is no room
 	Detail    bool   // reading one record gives fields that a listing leaves out
+	Late      int    // minutes for which a new record may be missing from listings; 0 when it is there at once
 	Terms     *TermRules
 	Doc       string
 }

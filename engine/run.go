@@ -26,6 +26,7 @@ type activeRun struct {
 	mu       sync.Mutex
 	counts   map[string]int
 	unread   []string        // what was not read, in sentences
+	narrow   *narrow         // which customers are looked at; nil for all
 	lists    map[string]bool // "account kind" listed whole in this run
 	watching sync.WaitGroup
 }
@@ -192,7 +193,7 @@ func failures(outcome apply.Outcome) (sentences []string) {
 // only the flow's limits hold, so that people can approve it.
 func (e *Engine) keepPlan(ctx context.Context, run *activeRun, within plan.Plan) error {
 	plans := []plan.Plan{within}
-	if released, ok := plan.Release(within); ok {
+	if released, ok := plan.Release(within); ok && run.narrow == nil { // what is approved is a plan of the whole
 		plans = []plan.Plan{released, within}
 	}
 	for _, p := range plans {
@@ -216,6 +217,9 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 			Detail: f.Detail, Next: f.Next, Money: f.Money.String()})
 	}
 	release := releaseOf(*result)
+	if run.narrow != nil {
+		release = ""
+	}
 	for _, h := range p.Held {
 		next := h.Next
 		if release != "" && h.Reason.Releasable() {
@@ -239,6 +243,9 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	run.count("in step", p.Counts.InStep)
 	if p.Undoes != "" {
 		return nil // what it says about one run is for who asked; the inbox is about how the two sides stand
+	}
+	if run.narrow != nil {
+		return e.tellOf(ctx, run, flow, findings)
 	}
 	_, err := e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
 		return len(run.unread) > 0 // what could not be looked at this time is not settled

@@ -31,6 +31,9 @@ var kept = []struct{ table, key string }{
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
 	{"end_decisions", "tenant, id"},
+	{"wishes", "tenant, flow, company"},
+	{"hints", "tenant, flow, account, kind, parent, id"},
+	{"hints_seen", "tenant, account, message"},
 }
 
 // Copied says what a copy holds.

@@ -38,16 +38,17 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db, "ATTACH '"+source+"' AS new")
-	later := map[string]bool{} // tables that came after tenants
+	later := map[string]bool{} // tables of later steps
 	for _, table := range append(state.Kept(), "lease") {
+		var columns string
 		var there int
 		if err := db.QueryRow("SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ?", table).Scan(&there); err != nil {
 			t.Fatal(err)
 		}
-		if later[table] = there == 0; later[table] {
+		if there == 0 {
+			later[table] = true
 			continue
 		}
-		var columns string
 		if err := db.QueryRow("SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name <> 'tenant'", table).Scan(&columns); err != nil {
 			t.Fatal(err)
 		}

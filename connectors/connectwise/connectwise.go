@@ -17,12 +17,21 @@
 // Changing. The PSA has no compare-and-set and no idempotency key. A change reads the record, compares what the caller
 // believed, sends only the fields that differ and looks at what came back; an answer of 200 that changed nothing is
 // found. A create first looks for the record it would make: an addition with the same subscription id and product, an
-// agreement with the same company, type and name. A write whose reply was lost is never repeated here.
+// agreement with the same company, type and name, a catalog item with the same identifier and part number, a contact of the
+// same name at the company, a company of the same name that keeps the same tenant id. After making an agreement or a catalog
+// item it looks again, because a person may have made the same at that moment: the older one counts. A write whose reply was
+// lost is never repeated here.
+//
+// A new company gets a short name made from its name, one site for its address, and the type in default_company_type. A company
+// of the same name that does not keep the tenant id is never taken for it: the create is refused, and a person links the two.
 //
 // A seat change is made in place: it counts for the whole open billing period, as the PSA does not prorate an edited
 // quantity. Days travel as midnights UTC, so a day never shifts.
 //
 // Additions carry no currency: prices and costs are in the currency setting.
+//
+// Looking sooner. Callbacks about agreements and companies are hints; their signature is verified with a key that is fetched from the PSA's own host. There
+// are none for additions, so one small search for agreements with a new stamp, every few seconds, takes their place.
 //
 // What moved. Companies, contacts, agreements and catalog items are asked for by their change stamp, one request each. The
 // PSA cannot list additions by stamp, and whether editing one moves its agreement's stamp is not documented, so it is
@@ -36,6 +45,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/internal/rest"
@@ -79,7 +89,7 @@ var descriptor = connectors.Descriptor{
 		},
 		{
 			Name: kindContact, Title: "Contact",
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 			Fields:    fieldsOf(contactMembers),
 			Doc:       "A person. E-mail and telephone are its default communication items.",
 		},
@@ -112,12 +122,18 @@ var descriptor = connectors.Descriptor{
 		{Name: "agreement_types", Doc: "Names of the agreement types to look at, separated by commas; all when empty. Additions of other agreements are not read."},
 		{Name: "id_field", Default: defaultIDField, Doc: "Caption of the custom field on additions that keeps the vendor's subscription id. Where additions have no such field the serial number is used."},
 		{Name: "tenant_field", Default: defaultTenantField, Doc: "Caption of the custom field on companies that keeps the vendor's tenant ids."},
+		{Name: "default_company_type", Doc: "Company type, by name, of companies that trueup makes, such as Customer; none when empty."},
 		{Name: "default_subcategory", Doc: "Subcategory, by name, of catalog items that trueup makes."},
 		{Name: "default_product_type", Doc: "Product type, by name, of catalog items that trueup makes."},
 		{Name: "date_literal", Default: literalDatetime, Allowed: []string{literalDatetime, literalDate}, Doc: "How moments are written in searches. Set date when incremental reading finds nothing: one own installation understood only days."},
 		{Name: "codebase", Doc: "Path of the API, such as v4_6_release/; asked from the site when empty."},
 	},
 	Feed: true,
+	Sooner: connectors.Sooner{
+		Webhook: "Callbacks tell of changed agreements and companies; whether editing an addition sends the callback of its agreement is not documented. Each takes one entry in the PSA (`trueup hooks add`).",
+		Watch: "One request shows which agreements were edited since, and with them their additions, where the PSA moves the stamp of an agreement with its additions; " +
+			"`hints: {every: 5s}` asks so often. Where it does not, the schedule alone carries edits of additions.",
+	},
 	Limits: connectors.Limits{
 		PerMinute: defaultPerMinute, Parallel: defaultParallel, PageSize: pageSize, Unconfirmed: true,
 		Doc: "The vendor publishes no limit; integrators report about 1,000 requests a minute for a tenant. A full reading of additions costs two requests an agreement.",
@@ -147,6 +163,10 @@ type Connector struct {
 	captions map[string]map[string]customField
 	evidence evidence
 	stamps   map[string]connectors.Record // agreements as they were last listed or told of, for their stamps only
+
+	callbacks *callbacks
+	watched   map[string]watched // agreements that Watch told of or found, in the time it looks back
+	watchedAt time.Time          // by the PSA's clock
 }
 
 // New makes a connector; nothing is sent.
@@ -211,12 +231,13 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	}
 	user := setting("company") + "+" + a.Secrets["public_key"].Reveal()
 	private := a.Secrets["private_key"].Reveal()
-	c.rest = rest.New(rest.Options{
+	options := rest.Options{
 		Account: a.Name, System: descriptor.Title, BaseURL: site, HTTP: a.HTTP, Log: a.Log, Now: a.Now, Retries: retries,
 		PerMinute: budget.PerMinute, Parallel: budget.Parallel, Turns: a.Turns, Fault: readFault, Observe: a.Observe,
 		Authorize: authorize(user, private, setting("client_id")),
 		Secrets:   []connectors.Secret{a.Secrets["public_key"], a.Secrets["private_key"]},
-	})
+	}
+	c.rest, c.callbacks = rest.New(options), newCallbacks(site, options)
 	return c, nil
 }
 
@@ -267,4 +288,7 @@ var _ interface {
 	connectors.ChangeFeed
 	connectors.Learner
 	connectors.Canonicalizer
+	connectors.Hinter
+	connectors.Watcher
+	connectors.Registrar
 } = (*Connector)(nil)

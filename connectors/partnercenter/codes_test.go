@@ -33,6 +33,7 @@ func TestEveryCodeHasAMeaning(t *testing.T) {
 		{400, "3000", invalid, "not valid"}, {403, "13605", auth, "Customer Agreement"}, {403, "20002", auth, "relationship"}, {404, "20003", missing, "no such subscription"},
 		{400, "27006", invalid, "more"}, {400, "27007", invalid, "promotion"}, {409, "27009", transient, "base"}, {404, "60003", missing, "tenant"},
 		{404, "400013", missing, "product"}, {404, "400018", missing, "SKU"}, {404, "400019", stale, "sold under that id"}, {200, "400072", invalid, "not available"},
+		{400, "600002", invalid, "registration"}, {400, "600049", invalid, "registration"}, {400, "600050", invalid, "registration"}, {400, "600051", invalid, "phone"},
 		{401, "800001", auth, "token"}, {400, "800002", invalid, "not valid"}, {500, "800003", transient, ""}, {404, "800007", missing, "provisioned"},
 		{400, "800012", invalid, "not active"}, {409, "800014", transient, "adjustment"}, {404, "800015", invalid, "partner id"}, {400, "800016", invalid, "reseller"},
 		{403, "800020", invalid, "not sold"}, {400, "800021", invalid, "not a subscription"}, {403, "800023", auth, "credit"}, {400, "800025", auth, "credit"},

@@ -18,6 +18,11 @@
 // Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
 // larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
 //
+// Customers. What is changed of a customer is its billing profile, which travels whole and under the etag it was read with. A new
+// customer is a new tenant: the domain is asked for first and the address is validated, and a customer of the same domain that is
+// ours already is taken for the one that was wanted. The first administrator's password goes from the answer into the vault, and
+// nowhere else.
+//
 // Seats in use are read on request (the setting assigned), in one more request for each customer. The service counts them by the
 // directory's own SKU, which a subscription's provisioning status names: one request for each product, once. Several subscriptions
 // of one product share one figure. It is laid on those that end last first, so that what is not in use stands where it can go soonest.
@@ -25,6 +30,10 @@
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
 // action that cancels or extends. Auto-renewal that is merely off is none of them; a paid extended term may follow it. Another product or
 // term for the renewal is looked up in the catalogue first, because the ids under which things are sold change.
+//
+// Looking sooner. Webhook messages about changed subscriptions are hints. The signature is verified over the bytes of the body, by a certificate from a
+// host in webhook_hosts that is in force, was given to or by Microsoft and leads to a trusted root; one with another algorithm, or about an event of more
+// than two days ago, is refused.
 package partnercenter
 
 import (
@@ -56,11 +65,13 @@ var descriptor = connectors.Descriptor{
 	Kinds: []connectors.Kind{
 		{
 			Name: kindCustomer, Title: "Customer",
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 			Fields:    fieldsOf(customerMembers),
 			Detail:    true,
+			Late:      15,
 			Doc: "A company that buys through the partner. Lists hold only id, company name, domain, tenant id and relationship; " +
-				"reading one customer gives the rest, as far as the partner's rights in that customer reach.",
+				"reading one customer gives the rest, as far as the partner's rights in that customer reach. A change writes the billing profile; " +
+				"the company's own profile is its administrators' and only read. A new customer is a new tenant, which nobody can take back.",
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
@@ -87,6 +98,7 @@ var descriptor = connectors.Descriptor{
 		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
+		{Name: "language", Default: "en", Doc: "Language of new customers' bills and of their first administrator, ISO 639-1."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
 		{Name: "assigned", Default: assignedSkip, Allowed: []string{assignedSkip, assignedRead},
 			Doc: "Whether to read how many seats are in use: read or skip. It costs one more request for each customer that has subscriptions, and needs refresh_token and a " +
@@ -94,8 +106,14 @@ var descriptor = connectors.Descriptor{
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
 		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
+		{Name: "webhook_hosts", Default: "https://3psostorageacct.blob.core.windows.net, http://www.microsoft.com, http://caissuers.microsoft.com",
+			Doc: "Hosts from which the certificates of webhook messages, and of those who issued them, may be fetched. Whoever can write to the first can sign messages."},
+		{Name: "webhook_roots", Doc: "Certificates in PEM form, as `${file:/path}`, to one of which the certificate of a webhook message must lead; those that this machine trusts when empty."},
 	},
 	Feed: true,
+	Sooner: connectors.Sooner{
+		Webhook: "Webhook messages tell of changed subscriptions, at most two days late, now and then twice or never. A partner tenant has one registration for all programs (`trueup hooks add`).",
+	},
 	Limits: connectors.Limits{
 		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
 		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
@@ -119,6 +137,7 @@ type Connector struct {
 	signing    chan struct{} // held while signing in: both tokens renew the same refresh token
 	apiToken   *rest.Token
 	priceToken *rest.Token
+	hooks      *hooks
 
 	wait func(ctx context.Context, d time.Duration) error // between looks at a change that does not show yet
 
@@ -162,8 +181,7 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	}
 	budget := a.Budget.Or(descriptor.Limits)
 	c.parallel = budget.Parallel
-	c.connect(budget.PerMinute, retries)
-	return c, nil
+	return c, c.connect(budget.PerMinute, retries)
 }
 
 // Descriptor describes the system.
@@ -172,9 +190,13 @@ func (c *Connector) Descriptor() connectors.Descriptor { return descriptor }
 var _ interface {
 	connectors.Lister
 	connectors.Reader
+	connectors.Creator
+	connectors.CreateChecker
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed
+	connectors.Hinter
+	connectors.Registrar
 } = (*Connector)(nil)
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -76,18 +76,15 @@ func nextTermAction(o object) model.Value {
 // Schedule says with how many seats a subscription renews, or that it is cancelled at the end of its term, and returns it once that
 // shows. An empty value withdraws it. Cancelling is told explicitly: with auto-renewal merely off, a paid extended term may follow.
 func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	ch := change{c, req.Ref, req.Edits, req.Key, "schedule"}
+	ch := change{Connector: c, ref: req.Ref, edits: req.Edits, key: req.Key, op: "schedule"}
+	ch.today = func(ctx context.Context, s sold) (string, error) { return c.availability(ctx, req.Ref.Parent, s) }
 	if req.Ref.Kind != kindSubscription {
 		return connectors.Record{}, unknownKind("schedule", req.Ref.Kind)
 	}
 	if err := ch.schedulable(); err != nil {
 		return connectors.Record{}, err
 	}
-	raw, before, err := c.subscription(ctx, req.Ref)
-	if err != nil {
-		return connectors.Record{}, err
-	}
-	wanted, err := ch.wanted(before)
+	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
 		return c.whole(ctx, before), err
 	}
@@ -232,7 +229,7 @@ func (ch change) instructions(ctx context.Context, raw resource, before connecto
 	if err != nil {
 		return nil, fail(err)
 	}
-	if next.availability, err = ch.availability(ctx, ch.ref.Parent, next); err != nil {
+	if next.availability, err = ch.today(ctx, next); err != nil {
 		return nil, fail(err)
 	}
 	return json.Marshal(map[string]any{

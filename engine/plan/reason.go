@@ -25,6 +25,7 @@ const (
 	ScheduleLost   Reason = "schedule_lost"
 	FollowsSeats   Reason = "follows_seats"
 	Decided        Reason = "decided"
+	NewInPSA       Reason = "new_in_psa"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
 	CountChanged   Reason = "count_changed"
@@ -56,6 +57,9 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	NewCustomerHeld  Reason = "new_customer"
+	NotCreatable     Reason = "not_creatable"
+	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
 
 	OverChangeTogether   Reason = "over_change_limit_together"
@@ -85,6 +89,9 @@ const (
 	UndecidedEnd      Reason = "undecided_term_end"
 	UnusedSeats       Reason = "unused_seats"
 	PerhapsRenewed    Reason = "perhaps_renewed"
+	CompanyMoved      Reason = "company_moved"
+	CompanyGone       Reason = "company_gone"
+	NoContactPerson   Reason = "no_contact_person"
 	BadRule           Reason = "bad_seat_rule"
 	Regrouped         Reason = "regrouped"
 )
@@ -105,6 +112,7 @@ var sentences = map[Reason]string{
 	Committed:      "committed until the end of the term, so the contract goes on billing it",
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
+	NewInPSA:       "chosen in the PSA to become a customer at the vendor",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	ScheduleLost:   "the vendor deleted it with a change of seats inside the term; it is scheduled again",
 	FollowsSeats:   "it was to renew as it is, so the renewal follows the seats",
@@ -139,6 +147,9 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	NewCustomerHeld:  "a new customer at the vendor cannot be taken back, so a person approves each",
+	NotCreatable:     "the vendor would not take it as it is",
+	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
 
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
@@ -167,6 +178,9 @@ var sentences = map[Reason]string{
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
 	UnusedSeats:       "seats are paid for and not in use",
 	PerhapsRenewed:    "a subscription came while another of its product went",
+	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
+	CompanyGone:       "the company that it was linked with is gone",
+	NoContactPerson:   "no contact is marked as the company's main one",
 	BadRule:           "the seat rule of a line cannot be followed",
 	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }

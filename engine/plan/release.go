@@ -5,7 +5,7 @@ import "slices"
 // Releasable reports whether a person may let through what is held for this reason. Only the flow's own limits can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, InUse, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, InUse, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld}, r)
 }
 
 // Release is the plan in which everything that only the flow's limits hold is let through, together with what waited for nothing

@@ -20,6 +20,9 @@
 //	    discover: "0 6,18 * * *"   # when everything is read anew; this is the default
 //	    mapping: my-mapping.yaml   # instead of the mapping that comes with trueup
 //	    budget: {per_minute: 60, parallel: 2}
+//	    hints:                     # look sooner than the schedule; not written, the schedule carries everything
+//	      url: https://trueup.example.com/hooks/microsoft   # where the system sends its messages (webhooks)
+//	      every: 5s                # ask so often what was edited, for systems that can be asked by one request
 //	flows: [flows/*.yaml]
 //
 // Paths are relative to the folder of trueup.yaml. The value of state or of a setting may name where it is kept:
@@ -41,6 +44,9 @@
 // holds no secret, but nobody has to sign in: an address that other machines can reach is refused unless a line
 // listen_anywhere: true says that a firewall or a proxy decides who may look.
 //
+// hints: is for flows with mode: write; the others look when their schedule says so. The address is one that the system can reach, with https and a
+// certificate, and leads to listen: through a proxy. It must end in /hooks/ and the account's name.
+//
 // # A flow file
 //
 //	version: 1
@@ -51,12 +57,22 @@
 //	mode: propose                  # default; observe, propose or write
 //	customers:
 //	  match: [link, tenant_ids, domains, tax_id, name]   # default; a name alone only proposes
-//	  missing: {psa: propose, vendor: propose}           # default; or ignore; psa may be create
-//	  fields: {name: {owner: psa}}                       # default: none follows
+//	  missing: {psa: propose, vendor: propose}           # default; propose, create or ignore
+//	  new: {types: [Cloud Customer], statuses: [Active]} # with vendor: create, which companies; each waits for approval
+//	  fields:                                            # default: none follows
+//	    name: {owner: psa}                               # at the vendor it is the name on the bills
+//	    billing_address: {owner: psa}                    # or single fields of it
+//	    primary_contact: {owner: psa}
 //	products:
 //	  match: [link, key]                                 # the only choice: SKU, term and billing cycle together
 //	  missing: {psa: propose}                            # default; propose, create or ignore
-//	contracts: {type: Cloud Services, per: customer, missing: {psa: propose}}
+//	contracts:
+//	  type: Cloud Services
+//	  per: term                    # default: customer, one contract for all
+//	  terms:                       # with per: term, which contract the lines of a term go on; the rest go on type
+//	    - {term: P1M, type: Cloud Monthly}
+//	    - {term: P1Y, billing_cycle: annual, type: Cloud Services, name: Microsoft yearly}
+//	  missing: {psa: propose}      # default; propose, create or ignore
 //	lines:
 //	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
 //	  count: purchased             # default; what a line bills, such as purchased - 5 or larger(assigned, agreed); see the guide on seats and shapes
@@ -132,7 +148,8 @@ type AccountConfig struct {
 	Discover string                       // cron, in the configured time zone: when everything is read anew
 	Mapping  string                       // path of a mapping file; "" for the mapping shipped with the system
 	Budget   connectors.Budget            // zero for the system's own limits
-	Pos      diag.Pos                     // where the account is written
+	Hints    Hints
+	Pos      diag.Pos // where the account is written
 }
 
 // Account finds an account by name.
@@ -343,6 +360,7 @@ func (l *loader) readAccount(key, n *strictyaml.Node) {
 		account.Budget.Parallel = atLeastOne(budget.Get("parallel"))
 		budget.Close()
 	}
+	account.Hints = l.readHints(account.Name, m.Get("hints"), l.systems[account.System])
 	m.Close()
 	l.config.Accounts = append(l.config.Accounts, account)
 }

@@ -86,6 +86,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: written by many at once", journalRace},
 		{"journal: exported, and verified without the database", journalExport},
 
+		{"wishes: companies that are to become customers", wishes},
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
 		{"decisions: what follows a term, the later one stands", termEnds},
@@ -97,6 +98,10 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"lock: machines whose clocks differ neither lose nor steal", lockSkewed},
 		{"budgets: turns follow each other, whoever takes them", budgets},
 		{"budgets: what the system asks holds everybody", budgetsHeld},
+
+		{"hints: given once, taken once, given again", hintsGiven},
+		{"hints: a message that was seen says nothing, until it is too old anyway", hintsSeen},
+		{"hints: runs that follow them are not the last that looked everywhere", hintsRuns},
 
 		{"tenants: two in one database never see each other", tenants},
 	} {

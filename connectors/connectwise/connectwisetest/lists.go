@@ -15,6 +15,7 @@ import (
 
 var (
 	additionsPath = regexp.MustCompile(`^finance/agreements/(\d+)/additions(/.*)?$`)
+	sitesPath     = regexp.MustCompile(`^company/companies/(\d+)/sites(/.*)?$`)
 	listParams    = []string{"conditions", "childConditions", "customFieldConditions", "orderBy", "fields", "page", "pageSize", "pageId"}
 )
 
@@ -49,6 +50,13 @@ func (s *Server) route(c *call) (answer, error) {
 			return answer{}, refuse(http.StatusNotFound, "NotFound", "Agreement "+parts[1]+" not found")
 		}
 		return s.resource(c, s.tables["addition"], agreement.id, strings.TrimPrefix(parts[2], "/"))
+	}
+	if parts := sitesPath.FindStringSubmatch(c.path); parts != nil {
+		company := s.tables["company"].rows[asID(json.Number(parts[1]))]
+		if company == nil {
+			return answer{}, refuse(http.StatusNotFound, "NotFound", "Company "+parts[1]+" not found")
+		}
+		return s.resource(c, s.tables["site"], company.id, strings.TrimPrefix(parts[2], "/"))
 	}
 	var best *table
 	for _, t := range s.tables {
@@ -282,7 +290,7 @@ func (s *Server) render(t *table, r *row) map[string]any {
 	case "addition":
 		s.derive(r, shown)
 	}
-	if t.writes && t.name != "contact" {
+	if t.writes && t.name != "contact" && t.name != "callback" {
 		custom := []any{}
 		for _, f := range s.custom[t.name] {
 			value := map[string]any{"id": f.id, "caption": f.caption, "type": f.kind, "entryMethod": "EntryField", "numberOfDecimals": 0}

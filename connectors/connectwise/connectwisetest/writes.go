@@ -40,6 +40,10 @@ func (s *Server) post(c *call, t *table, parent int) (answer, error) {
 		return answer{}, refuse(http.StatusBadRequest, "InvalidObject", "The body is not a JSON object.")
 	}
 	r := &row{parent: parent, values: map[string]any{}, custom: map[int]any{}, updatedBy: s.opts.Member}
+	site, err := siteName(t, object)
+	if err != nil {
+		return answer{}, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if name == "customFields" {
 			if err := s.setCustom(t, r, object[name]); err != nil {
@@ -70,8 +74,13 @@ func (s *Server) post(c *call, t *table, parent int) (answer, error) {
 	r.updated = s.opts.Now()
 	r.entered = r.updated
 	s.insert(t, r)
-	if t.name == "addition" {
+	switch t.name {
+	case "addition":
 		r.values["sequenceNumber"] = json.Number(fmt.Sprint(r.id))
+	case "company":
+		s.addSite(r, site)
+	case "contact":
+		s.makeDefault(r)
 	}
 	s.record(t, r, "Created", t.title+" created", s.opts.Member, "API")
 	return answer{status: http.StatusCreated, body: s.render(t, r)}, nil
@@ -89,6 +98,9 @@ func (s *Server) fillDefaults(t *table, r *row) {
 	case "company":
 		fill("status", s.tables["companyStatus"].ids()[0])
 		fill("deletedFlag", false)
+	case "contact":
+		fill("inactiveFlag", false)
+		fill("defaultFlag", false)
 	case "agreement":
 		typ := s.tables["agreementType"].rows[r.values["type"].(int)]
 		fill("billingCycle", typ.values["billingCycle"])
@@ -130,6 +142,9 @@ func (s *Server) consistent(t *table, r *row) error {
 		}
 	}
 	switch t.name {
+	case "callback":
+		address, _ := r.values["url"].(string)
+		return reachable(address)
 	case "agreement":
 		contact := s.tables["contact"].rows[asID(r.values["contact"])]
 		if contact != nil && contact.values["company"] != r.values["company"] {
@@ -241,6 +256,12 @@ func (s *Server) change(t *table, r *row, ops []patch, by, source string) error 
 		}
 	}
 	r.values, r.custom = next.values, next.custom
+	switch t.name {
+	case "company":
+		s.keepSite(r)
+	case "contact":
+		s.makeDefault(r)
+	}
 	r.updated, r.updatedBy = s.opts.Now().UTC().Truncate(time.Second), by
 	s.record(t, r, "Updated", strings.Join(changes, "; "), by, source)
 	return nil
@@ -338,7 +359,11 @@ func (s *Server) set(t *table, r *row, f field, value any) error {
 		if !ok {
 			return wrong("an array")
 		}
-		r.values[f.name] = list
+		kept, err := s.communication(t, f, list)
+		if err != nil {
+			return err
+		}
+		r.values[f.name] = kept
 	}
 	return nil
 }
@@ -355,7 +380,7 @@ func (s *Server) resolve(t *table, f field, value any) (int, error) {
 			return id, nil
 		}
 	} else if name, ok := object["identifier"].(string); ok {
-		if _, has := target.field("identifier"); has {
+		if slices.Contains(target.shown, "identifier") {
 			if r := target.named("identifier", name); r != nil {
 				return r.id, nil
 			}
@@ -425,5 +450,9 @@ func (s *Server) record(t *table, r *row, what, text, by, source string) {
 	if _, stale := s.wrong["stale_agreement_stamp"]; t.name == "addition" && !stale {
 		agreement := s.tables["agreement"].rows[r.parent]
 		agreement.updated, agreement.updatedBy = r.updated.UTC().Truncate(time.Second), by
+	}
+	s.call(t, r, what, source)
+	if t.name == "addition" && s.opts.AdditionCallbacks {
+		s.call(s.tables["agreement"], s.tables["agreement"].rows[r.parent], "Updated", source)
 	}
 }

@@ -12,8 +12,13 @@
 // ones it issued, for the host they were issued for; calls that need a user refuse an application alone; writes carry a
 // GUID in MS-RequestId and are done once per GUID; paging tokens work once; a subscription changed without its full
 // body loses auto-renewal and its scheduled changes; seats can be taken away only inside the window of the batch they
-// came in, never below what an add-on has; what is scheduled names an availability of today; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
+// came in, never below what an add-on has; what is scheduled names an availability of today; a billing profile is replaced
+// whole, under its etag; a new customer needs a free domain and an address that can be
+// found, and its password is told once; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
 // expire when that clock says so.
+//
+// Webhooks: a tenant has one registration; changed subscriptions are told with messages that are signed with a certificate of the
+// server's own authority, also to the program that made the change.
 //
 // Misbehaviours lists the ways in which it can be told to fail.
 package partnercentertest
@@ -60,6 +65,9 @@ type Options struct {
 	Currency     string        // of added prices that name none; USD when empty
 	// ExtendedTerms lets a subscription that neither renews nor is cancelled go on month by month, paid for.
 	ExtendedTerms bool
+	// Send is given the webhook messages that a registration asks for, while the server is locked: it must return at once and not
+	// call the server. Nil sends none.
+	Send func(Message)
 }
 
 // Server is the fake. Its methods may be called while it serves.
@@ -74,6 +82,8 @@ type Server struct {
 	products      []Product
 	promotions    []Promotion
 	audit         []AuditRecord
+	taken         []string // domains of tenants that are nobody's customers
+	passwords     []string // every one that was given out
 	access        map[string]grant
 	refresh       map[string]int // uses left of each refresh token
 	pages         map[string]page
@@ -81,6 +91,12 @@ type Server struct {
 	calls         []time.Time        // API calls of the last minute
 	log           []RequestLog
 	misbehaving   map[string]string
+
+	registration *registration
+	authority    *Authority
+	signer       *Signer           // of messages; made when the first is sent
+	published    map[string][]byte // certificates by name
+	base         string            // where this server is, once Settings told somebody
 }
 
 // RequestLog is one request as it was answered. It holds no secret: no header but MS-RequestId, no query, no body.
@@ -127,16 +143,33 @@ func New(opt Options) *Server {
 		pages:       map[string]page{},
 		done:        map[string]outcome{},
 		misbehaving: map[string]string{},
+		authority:   NewAuthority(CertificateOptions{}),
+		published:   map[string][]byte{},
 	}
 }
 
-// Handler serves the three hosts under /api, /sign-in and /prices.
+// Handler serves the three hosts under /api, /sign-in and /prices, and the certificates of webhook messages under /certificates.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", http.StripPrefix("/api", s.API()))
 	mux.Handle("/sign-in/", http.StripPrefix("/sign-in", s.SignIn()))
+	mux.HandleFunc("GET /certificates/", s.certificates)
 	mux.Handle("/prices/", http.StripPrefix("/prices", s.Prices()))
 	return mux
+}
+
+// TakeDomain says that a tenant which is no customer has the domain, such as harbourdental.onmicrosoft.com.
+func (s *Server) TakeDomain(domain string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = append(s.taken, domain)
+}
+
+// Passwords are the first administrators' passwords that were given out, so that a test can look for them where they must not be.
+func (s *Server) Passwords() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.passwords...)
 }
 
 // Requests are the requests answered so far, oldest first.
@@ -148,14 +181,19 @@ func (s *Server) Requests() []RequestLog {
 
 // Settings are the plain settings of an account that talks to this server at base (http://127.0.0.1:8485).
 func (s *Server) Settings(base string) map[string]string {
+	s.mu.Lock()
+	s.base = base
+	s.mu.Unlock()
 	return map[string]string{
-		"tenant":       s.opt.Tenant,
-		"client_id":    s.opt.ClientID,
-		"account_type": s.opt.AccountType,
-		"country":      s.opt.Country,
-		"api":          base + "/api",
-		"sign_in":      base + "/sign-in",
-		"prices":       base + "/prices",
+		"webhook_hosts": base,
+		"webhook_roots": s.authority.PEM(),
+		"tenant":        s.opt.Tenant,
+		"client_id":     s.opt.ClientID,
+		"account_type":  s.opt.AccountType,
+		"country":       s.opt.Country,
+		"api":           base + "/api",
+		"sign_in":       base + "/sign-in",
+		"prices":        base + "/prices",
 	}
 }
 
