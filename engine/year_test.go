@@ -17,9 +17,8 @@ import (
 
 const yearCustomers = 1000
 
-// yearEnds are the days on which the terms of a quarter of the customers end. An extended term that follows ends a month later, which is sixty
-// days before the next of them.
-var yearEnds = []model.Day{model.NewDay(2031, time.May, 15), model.NewDay(2031, time.August, 14), model.NewDay(2031, time.November, 13), model.NewDay(2032, time.February, 11)}
+// yearEnds are the days on which the terms of a half of the customers end. What is extended then ends a month later.
+var yearEnds = []model.Day{model.NewDay(2031, time.May, 15), model.NewDay(2031, time.December, 15)}
 
 // year is an MSP of a thousand customers, with people who answer what they are told.
 type year struct {
@@ -68,6 +67,10 @@ func (y *year) answer(sub connectors.Ref, within string) {
 		if err != nil {
 			y.t.Fatal(err)
 		}
+	}
+	if rec.Fields["termDuration"].String() == "P1M" {
+		decide(plan.EndCancel, "") // one month more was enough
+		return
 	}
 	delete(y.asked, sub.ID) // whatever was asked before, this is the last word
 	switch n % 8 {
@@ -202,15 +205,11 @@ func (y *year) midnight(end model.Day) {
 func TestAYearWithAThousandCustomers(t *testing.T) {
 	t.Parallel()
 	y := newYear(t)
-	for quarter, end := range yearEnds {
+	for half, end := range yearEnds {
 		y.work(end.Add(-60), 8)
-		if quarter > 0 { // what was extended at the last end is told today, and ends today
-			y.work(end.Add(-60), 16)
-			y.midnight(end.Add(-60))
-		}
 		y.work(end.Add(-30), 8)
 		for i := range 40 { // people lower lines of which nobody asked
-			sub := y.subs[(97*quarter+31*i)%yearCustomers]
+			sub := y.subs[(97*half+31*i)%yearCustomers]
 			rec, _ := y.vendor.Get(sub)
 			last, _ := rec.Fields["commitmentEndDate"].Day()
 			if q, _ := rec.Fields["quantity"].Quantity(); rec.Fields["status"].String() == "active" && rec.Fields["termDuration"].String() == "P1Y" && rec.Fields[nextAction].String() == "" && last.Cmp(end) > 0 {
@@ -220,8 +219,18 @@ func TestAYearWithAThousandCustomers(t *testing.T) {
 		y.work(end.Add(-10), 8)
 		y.work(end.Add(-1), 8)
 		y.midnight(end)
+		// What was extended is told at once, and ends a month later.
+		month := end.Add(1).AddMonths(1).Add(-1)
+		y.work(month, 8)
+		y.work(month, 16)
+		y.midnight(month)
 	}
-	y.work(yearEnds[3].Add(1), 8)
+	for _, ref := range y.subs {
+		rec, _ := y.vendor.Get(ref)
+		if last, _ := rec.Fields["commitmentEndDate"].Day(); rec.Fields["status"].String() == "active" && last.Cmp(yearEnds[1]) <= 0 {
+			t.Errorf("%s has a term that ended on %s, and nothing followed", ref.ID, last)
+		}
+	}
 	for _, follows := range []string{plan.EndRenew, plan.EndCancel, plan.EndExtend} {
 		if y.ended[follows] < 50 {
 			t.Errorf("%d terms ended with %s: the year shows little", y.ended[follows], follows)
