@@ -30,6 +30,7 @@ var kept = []struct{ table, key string }{
 	{"journal", "tenant, seq"},
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
+	{"told", "tenant, flow, matter"},
 }
 
 // Copied says what a copy holds.

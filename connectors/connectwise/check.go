@@ -26,7 +26,7 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 	}
 	// probe reports whether a kind may be read; only an error that is not about this kind ends the check.
 	probe := func(name string, r resource, parent string) (int, bool, error) {
-		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: name, record: under(parent)})
+		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: name, record: under(r.kind, parent)})
 		switch class := connectors.ClassOf(err); {
 		case err == nil:
 			grant(name, "")
@@ -37,12 +37,13 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 		}
 		return 0, false, err
 	}
-	refused := 0
+	asked, refused := 0, 0
 	var agreements, companies bool
 	for _, r := range resources {
-		if r.kind == kindAddition {
-			continue // its path needs an agreement
+		if above[r.kind] != "" || r.kind == kindTicket {
+			continue // the path of the first needs a parent; tickets are looked at below
 		}
+		asked++
 		n, ok, err := probe("read "+r.noun, r, "")
 		if err != nil {
 			return connectors.Report{}, err
@@ -60,7 +61,7 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 			agreements = ok
 		}
 	}
-	if refused == len(resources)-1 {
+	if refused == asked {
 		// Nothing at all: that is not a role, the keys are wrong. The first refusal says how.
 		_, err := c.count(ctx, search{path: resourceOf(kindCompany).path, op: op, record: "of the keys"})
 		return connectors.Report{}, c.missingCollection(err)
@@ -74,6 +75,15 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 		if err := c.checkAgreements(ctx, op, probe, grant, deny); err != nil {
 			return connectors.Report{}, err
 		}
+	}
+	// Tickets are needed only where a flow opens them, so that a role without them lacks nothing.
+	tickets := resourceOf(kindTicket)
+	_, err := c.count(ctx, search{path: tickets.path, conditions: c.conditions(kindTicket), op: op, record: "of tickets"})
+	switch class := connectors.ClassOf(err); {
+	case err == nil:
+		grant("read tickets", "needed where a flow opens tickets")
+	case class != connectors.ClassAuth && class != connectors.ClassInvalid && class != connectors.ClassMissing:
+		return connectors.Report{}, err
 	}
 	info, _, err := c.getObject(ctx, "/system/info", op, "of the system information")
 	switch class := connectors.ClassOf(err); {

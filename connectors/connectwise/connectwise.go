@@ -19,6 +19,9 @@
 // found. A create first looks for the record it would make: an addition with the same subscription id and product, an
 // agreement with the same company, type and name. A write whose reply was lost is never repeated here.
 //
+// Tickets. Only tickets that trueup opened are listed; a create first looks for one with the same external reference, and a note for
+// one with the same text on the ticket. What they say is internal, and no contact is sent an e-mail.
+//
 // A seat change is made in place: it counts for the whole open billing period, as the PSA does not prorate an edited
 // quantity. Days travel as midnights UTC, so a day never shifts.
 //
@@ -52,6 +55,8 @@ const (
 	kindProduct   = "catalogItem"
 	kindAgreement = "agreement"
 	kindAddition  = "addition"
+	kindTicket    = "ticket"
+	kindNote      = "ticketNote"
 )
 
 const (
@@ -100,6 +105,18 @@ var descriptor = connectors.Descriptor{
 			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilityEnd},
 			Fields:    fieldsOf(additionMembers), Custom: customPrefix, Own: customPrefix + defaultIDField,
 			Doc: "A line of an agreement. Its dates decide whether it bills, not its status.",
+		},
+		{
+			Name: kindTicket, Title: "Service ticket",
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
+			Fields:    fieldsOf(ticketMembers), Custom: customPrefix,
+			Doc: "A service ticket. Only those that trueup opened are listed: the ones whose external reference begins with trueup-. Board, status, type and priority are given by their names; one that is inactive is refused.",
+		},
+		{
+			Name: kindNote, Title: "Ticket note", Parent: kindTicket,
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate},
+			Fields:    fieldsOf(noteMembers),
+			Doc:       "A note on a ticket. Those that trueup writes are internal: customers do not see them.",
 		},
 	},
 	Settings: []connectors.Setting{
