@@ -19,6 +19,7 @@ type Extent map[string]model.Quantity
 func Guard(p Plan, g Guards, extent Extent) Plan {
 	p.Changes = slices.Clone(p.Changes)
 	p.Held = slices.Clone(p.Held)
+	p.holdWhere(g.onCreditHold)
 	p.holdWhere(func(c Change) (Held, bool) { return g.change(c) })
 
 	customers := map[string][]Change{}
@@ -36,10 +37,30 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 	}
 	p.brake(g.PerRun.trips(p.Changes, total, g.Unattended), func(Change) bool { return true }, OverRun, "this run", "guards.per_run")
 
+	p.holdWhere(g.frozen) // last: what goes over a limit asks its approval meanwhile
 	p.holdDependents()
 	p.holdNeedless()
 	p.Sort()
 	return p
+}
+
+// frozen holds what costs while the flow is frozen.
+func (g Guards) frozen(c Change) (Held, bool) {
+	if g.FrozenUntil.IsZero() || c.Target.Kind != model.KindLine && !counted(c) || c.idOnly() {
+		return Held{}, false
+	}
+	return Held{Change: c, Reason: Frozen, Detail: "until " + g.FrozenUntil.Format("2 January 2006, 15:04 MST"),
+		Next: "nothing needs to be done: the first run after that writes it; the times are guards.freeze in the flow"}, true
+}
+
+// onCreditHold holds seats that would be bought for a customer who is on credit hold in the PSA, now or for the next term.
+func (g Guards) onCreditHold(c Change) (Held, bool) {
+	from, to, seats := c.Seats()
+	if !g.OnHold[c.Customer] || c.Side != Vendor || !seats || to.Cmp(from) <= 0 {
+		return Held{}, false
+	}
+	return Held{Change: c, Reason: CreditHold, Detail: fmt.Sprintf("%s seats would become %s", from, to),
+		Next: "take the customer off credit hold in the PSA, or put the line back to " + from.String()}, true
 }
 
 // change is the limits on one change.
@@ -164,7 +185,7 @@ type trip struct {
 
 // trips finds the first limit that a group of changes breaks; nil when there is none.
 func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bool) *trip {
-	var lowered model.Quantity
+	var lowered, raised model.Quantity
 	count, existing, billed := 0, newSums(), newSums()
 	bills := func(c Change) bool {
 		return counted(c) || unattended && c.Op == OpCreate && c.Target.Kind == model.KindLine
@@ -175,7 +196,7 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bo
 		}
 		if counted(c) {
 			count++
-			lowered = lowered.Add(c.seatsLowered())
+			lowered, raised = lowered.Add(c.seatsLowered()), raised.Add(c.seatsRaised())
 			existing.add(c)
 		}
 	}
@@ -185,6 +206,12 @@ func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bo
 			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
 		}
 		return &trip{"share", detail, counted}
+	}
+	if l.Increase != nil && raised.Cmp(*l.Increase) > 0 {
+		return &trip{"increase", fmt.Sprintf("%s seats would be added, the limit is %s", raised, l.Increase), counted}
+	}
+	if l.Decrease != nil && lowered.Cmp(*l.Decrease) > 0 {
+		return &trip{"decrease", fmt.Sprintf("%s seats would be taken away, the limit is %s", lowered, l.Decrease), counted}
 	}
 	if l.Count > 0 && count > l.Count {
 		return &trip{"count", fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), counted}
@@ -212,6 +239,14 @@ func (c Change) seatsLowered() model.Quantity {
 		return model.Quantity{}
 	}
 	return from.Sub(to)
+}
+
+func (c Change) seatsRaised() model.Quantity {
+	from, to, seats := c.Seats()
+	if !seats || to.Cmp(from) <= 0 {
+		return model.Quantity{}
+	}
+	return to.Sub(from)
 }
 
 // brake holds the changes of a group that a broken limit is about.

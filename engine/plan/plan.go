@@ -29,6 +29,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/model"
 )
@@ -83,6 +84,16 @@ type Change struct {
 	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
+	// Tells is what a ticket says when this change to it is done.
+	Tells *Tells `json:"tells,omitempty"`
+}
+
+// Tells is how a ticket of a flow's matter stands after a write.
+type Tells struct {
+	Matter string    `json:"matter"`
+	Said   string    `json:"said"`             // names the text that it was told last
+	Digest string    `json:"digest,omitempty"` // the plan that it asks people to approve
+	Closed time.Time `json:"closed,omitzero"`  // UTC
 }
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
@@ -122,7 +133,8 @@ type Held struct {
 
 // Finding is something a person should know that is not a change.
 type Finding struct {
-	Key      string      `json:"key"` // stable, so that one thing is one finding however many runs see it
+	Key      string      `json:"key"`              // stable, so that one thing is one finding however many runs see it
+	Matter   string      `json:"matter,omitempty"` // what it is about, where one matter is found anew under several keys
 	Kind     Reason      `json:"kind"`
 	Customer string      `json:"customer"`
 	Title    string      `json:"title"`
@@ -150,15 +162,17 @@ type Counts struct {
 
 // Plan is everything one run proposes.
 type Plan struct {
-	Flow     string    `json:"flow"`
-	Undoes   string    `json:"undoes,omitempty"` // the run whose changes it puts back
-	Changes  []Change  `json:"changes"`
-	Held     []Held    `json:"held"`
-	Lifted   []Held    `json:"lifted,omitempty"` // what Release let through: among the changes, and what had held it
-	Findings []Finding `json:"findings"`
-	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
-	Counts   Counts    `json:"counts"`
-	Remember []Memory  `json:"-"`
+	Flow    string   `json:"flow"`
+	Undoes  string   `json:"undoes,omitempty"` // the run whose changes it puts back
+	Changes []Change `json:"changes"`
+	Held    []Held   `json:"held"`
+	Lifted  []Held   `json:"lifted,omitempty"` // what Release let through: among the changes, and what had held it
+	// Rejected says who refused to let a held change through, when and why, by the change's id. It stays held whatever others approve.
+	Rejected map[string]string `json:"rejected,omitempty"`
+	Findings []Finding         `json:"findings"`
+	Partial  []string          `json:"partial,omitempty"` // what was not read, in plain sentences
+	Counts   Counts            `json:"counts"`
+	Remember []Memory          `json:"-"`
 }
 
 // Empty reports whether there is nothing to write.

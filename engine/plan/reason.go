@@ -24,6 +24,9 @@ const (
 	KeepsSchedule  Reason = "keeps_schedule"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	TicketOpened   Reason = "ticket_opened"
+	TicketNoted    Reason = "ticket_noted"
+	TicketMoved    Reason = "ticket_moved"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -48,6 +51,8 @@ const (
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
 	Refused          Reason = "refused"
+	CreditHold       Reason = "credit_hold"
+	Frozen           Reason = "frozen"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -86,6 +91,9 @@ var sentences = map[Reason]string{
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	TicketOpened:   "opens a ticket for people",
+	TicketNoted:    "writes on a ticket what changed",
+	TicketMoved:    "closes a ticket, opens it again or asks once more",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -109,6 +117,8 @@ var sentences = map[Reason]string{
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
 	Refused:          "the vendor refused it",
+	CreditHold:       "the PSA has the customer on credit hold, so no seats are added",
+	Frozen:           "the flow writes nothing that costs at this time",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

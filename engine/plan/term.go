@@ -254,7 +254,7 @@ func Undecided(pair Pair, days []int) (f Finding, ok bool) {
 		}
 		silence = fmt.Sprintf("without a decision it renews by itself for %s with %s seats: %s", t.Duration, seats, price)
 	}
-	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)), Kind: UndecidedEnd, Customer: pair.Customer,
+	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)), Matter: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String()), Kind: UndecidedEnd, Customer: pair.Customer,
 		Title:  fmt.Sprintf("%s: the term ends on %s, within %d days, and nobody has said what follows", pair.Label, t.End, within),
 		Detail: silence,
 		Next:   "write the seats to renew with on the line, end the line to cancel, or decide at the vendor's portal", Money: month}, true

@@ -29,6 +29,7 @@ type field struct {
 	allowed  []string // for text
 	required bool     // in a POST
 	derived  bool     // the server computes it; refused in a PATCH and a POST
+	unshown  bool     // taken in a POST only, and never delivered
 }
 
 // table is one resource with its rows.
@@ -123,6 +124,7 @@ func newTables() map[string]*table {
 			{name: "podId", kind: integer}, {name: "caption", max: 25}, {name: "sequenceNumber", kind: integer}, {name: "fieldTypeIdentifier"}, {name: "entryTypeIdentifier"},
 		}},
 	}
+	list = append(list, deskTables()...) // behind the others: ids are given out by place
 	tables := map[string]*table{}
 	for i, t := range list {
 		if t.shown == nil {
@@ -180,6 +182,7 @@ func (s *Server) seedTables() {
 	plain("productType", map[string]any{"name": "Service"}, map[string]any{"name": "Inventory"})
 	s.AddAgreementType(AgreementType{Name: "Cloud Services", Default: true})
 	s.AddAgreementType(AgreementType{Name: "Managed Services"})
+	s.seedDesk()
 }
 
 // insert gives a row its id and stamps; a seed looks a month old.

@@ -50,6 +50,17 @@ func (s *Server) route(c *call) (answer, error) {
 		}
 		return s.resource(c, s.tables["addition"], agreement.id, strings.TrimPrefix(parts[2], "/"))
 	}
+	if parts := deskPath.FindStringSubmatch(c.path); parts != nil {
+		above, under := s.tables[deskParents[parts[1]]], s.tables[deskChildren[parts[3]]]
+		if s.wrong["forbid"] == above.module {
+			return answer{}, forbidden()
+		}
+		parent := above.rows[asID(json.Number(parts[2]))]
+		if parent == nil {
+			return answer{}, refuse(http.StatusNotFound, "NotFound", above.title+" "+parts[2]+" not found")
+		}
+		return s.resource(c, under, parent.id, strings.TrimPrefix(parts[4], "/"))
+	}
 	var best *table
 	for _, t := range s.tables {
 		if t.path != "" && (c.path == t.path || strings.HasPrefix(c.path, t.path+"/")) && (best == nil || len(t.path) > len(best.path)) {
@@ -255,6 +266,7 @@ func (s *Server) render(t *table, r *row) map[string]any {
 	for _, f := range t.fields {
 		value, has := r.values[f.name]
 		switch {
+		case f.unshown:
 		case !has || value == nil:
 			if f.kind == date {
 				switch s.wrong["empty_dates"] {
@@ -281,8 +293,12 @@ func (s *Server) render(t *table, r *row) map[string]any {
 		shown["agreementStatus"] = s.agreementStatus(r)
 	case "addition":
 		s.derive(r, shown)
+	case "ticket":
+		shown["closedFlag"] = s.closes(r)
+	case "ticketNote":
+		shown["ticketId"], shown["dateCreated"], shown["createdBy"] = r.parent, r.entered.Format(stamp), r.enterer
 	}
-	if t.writes && t.name != "contact" {
+	if t.writes && t.name != "contact" && t.name != "ticketNote" {
 		custom := []any{}
 		for _, f := range s.custom[t.name] {
 			value := map[string]any{"id": f.id, "caption": f.caption, "type": f.kind, "entryMethod": "EntryField", "numberOfDecimals": 0}

@@ -64,7 +64,7 @@ func (s *Server) Misbehave(name, value string) error {
 		}
 	case name == "switch_codebase" && (value == "" || !strings.HasSuffix(value, "/")),
 		name == "empty_dates" && value != "null" && value != "text",
-		name == "forbid" && !slices.Contains([]string{"companies", "contacts", "agreements", "additions", "catalog", "system"}, value):
+		name == "forbid" && !slices.Contains([]string{"companies", "contacts", "agreements", "additions", "catalog", "tickets", "system"}, value):
 		return bad
 	}
 	s.mu.Lock()
