@@ -12,6 +12,7 @@ import (
 type Told struct {
 	Flow    string
 	Matter  string // stable: the same matter has the same name in every run
+	Purpose string // for which of the flow's purposes it was opened: held, refused, renewal, ...
 	Account string
 	Ticket  string    // native id of the ticket
 	Said    string    // names what the ticket was told last; another text has another name
@@ -23,10 +24,10 @@ type Told struct {
 	Heard   time.Time // change stamp of the ticket, in the system's time, when a person's word was last taken from it
 }
 
-const toldColumns = `flow, matter, account, ticket, said, digest, written_by, opened_at, updated_at, closed_at, heard_at`
+const toldColumns = `flow, matter, purpose, account, ticket, said, digest, written_by, opened_at, updated_at, closed_at, heard_at`
 
 func (t *Told) row() []any {
-	return []any{&t.Flow, &t.Matter, &t.Account, &t.Ticket, &t.Said, &t.Digest, &t.By, moment{&t.Opened}, moment{&t.Updated}, moment{&t.Closed}, moment{&t.Heard}}
+	return []any{&t.Flow, &t.Matter, &t.Purpose, &t.Account, &t.Ticket, &t.Said, &t.Digest, &t.By, moment{&t.Opened}, moment{&t.Updated}, moment{&t.Closed}, moment{&t.Heard}}
 }
 
 // Told are the tickets of a flow, by matter.
@@ -77,7 +78,7 @@ func putTold(ctx context.Context, t tx, told Told, now time.Time) error {
 		told.Heard = was.Heard
 	}
 	return t.insert(ctx, `told`, toldColumns,
-		`ON CONFLICT (tenant, flow, matter) DO UPDATE SET account = excluded.account, ticket = excluded.ticket, said = excluded.said, digest = excluded.digest,
+		`ON CONFLICT (tenant, flow, matter) DO UPDATE SET purpose = excluded.purpose, account = excluded.account, ticket = excluded.ticket, said = excluded.said, digest = excluded.digest,
 			written_by = excluded.written_by, updated_at = excluded.updated_at, closed_at = excluded.closed_at, heard_at = excluded.heard_at`,
 		1, func(int) []any { return told.row() })
 }

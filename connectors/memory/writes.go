@@ -57,8 +57,25 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 				Message: fmt.Sprintf("there is no %s %s", target, req.Fields[name]), Hint: "create it first"}
 		}
 	}
+	if ref, found := w.twin(kind.Name, req.Fields); found {
+		return w.read(op, ref) // nothing is altered
+	}
 	ref := w.insert(kind, connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}, SignedByTrueup)
 	return w.commit(op, req.Key, what, ref)
+}
+
+// twin finds a ticket with the reference that another is to be opened with.
+func (w *World) twin(kind string, fields model.Fields) (connectors.Ref, bool) {
+	reference := fields["externalXRef"]
+	if kind != "ticket" || reference.Blank() {
+		return connectors.Ref{}, false
+	}
+	for _, id := range w.children[place{kind, ""}] {
+		if rec := w.records[place{kind, id}]; rec.Fields["externalXRef"] == reference {
+			return refOf(rec), true
+		}
+	}
+	return connectors.Ref{}, false
 }
 
 // Change alters fields that are not yet at their new value, and refuses when one of those moved since it was read.

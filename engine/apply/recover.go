@@ -30,6 +30,9 @@ var identity = map[model.Kind][]string{
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
+
+	model.KindTicket:     {"external_id"},
+	model.KindTicketNote: {"text"},
 }
 
 // Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be

@@ -90,10 +90,11 @@ type Change struct {
 
 // Tells is how a ticket of a flow's matter stands after a write.
 type Tells struct {
-	Matter string    `json:"matter"`
-	Said   string    `json:"said"`             // names the text that it was told last
-	Digest string    `json:"digest,omitempty"` // the plan that it asks people to approve
-	Closed time.Time `json:"closed,omitzero"`  // UTC
+	Matter  string    `json:"matter"`
+	Purpose string    `json:"purpose"`
+	Said    string    `json:"said"`             // names the text that it was told last
+	Digest  string    `json:"digest,omitempty"` // the plan that it asks people to approve
+	Closed  time.Time `json:"closed,omitzero"`  // UTC
 }
 
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.

@@ -93,11 +93,12 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Products = readProducts(m.Get("products"))
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
-	f.Guards = readGuards(m.Get("guards"))
-	approve := m.Get("approve").Map()
-	f.Approvals = atLeastOne(approve.Get("people"))
-	approve.Close()
+	guards := readGuards(m.Get("guards"))
+	f.Guards = guards.Guards
+	f.Freeze, f.CreditHold = guards.freeze, guards.creditHold
+	readApprove(&f, m.Get("approve"))
 	f.Tell, f.TermEnds = readTell(m.Get("tell"))
+	checkTickets(&f, m.Get("approve"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -263,15 +264,24 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 
 func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
 	m := n.Map()
-	termEnds = readTermEnds(m.Get("renewal").Map())
+	renewal := m.Get("renewal").Map()
+	readTickets(&rules, m, renewal)
+	termEnds = readTermEnds(renewal)
 	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
 	m.Close()
 	return rules, termEnds
 }
 
-func readGuards(n *strictyaml.Node) plan.Guards {
+// guards are the guards of a flow with those that depend on the time and on the PSA.
+type guards struct {
+	plan.Guards
+	freeze     []plan.Freeze
+	creditHold bool
+}
+
+func readGuards(n *strictyaml.Node) guards {
 	m := n.Map()
-	var g plan.Guards
+	var g guards
 	change := m.Get("per_change").Map()
 	g.PerChange.Increase, g.PerChange.Decrease = quantity(change.Get("increase")), quantity(change.Get("decrease"))
 	if s := change.Get("share"); s.Present() {
@@ -282,6 +292,8 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.creditHold = oneOf(m.Get("credit_hold"), "none", "increase", "none") == "increase"
+	g.freeze = readFreeze(m.Get("freeze"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g
@@ -323,6 +335,7 @@ func readGroupLimit(n *strictyaml.Node, share int) plan.GroupLimit {
 	if s := m.Get("share"); s.Present() {
 		limit.Share = percent(s)
 	}
+	limit.Increase, limit.Decrease = quantity(m.Get("increase")), quantity(m.Get("decrease"))
 	limit.Count, limit.Cost = atLeastOne(m.Get("count")), money(m.Get("cost"))
 	limit.Drop, limit.Bill = money(m.Get("drop")), money(m.Get("bill"))
 	m.Close()

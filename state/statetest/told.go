@@ -16,7 +16,7 @@ func told(t *testing.T, b *bench) {
 	equal(t, "at first", len(all()), 0)
 
 	ok(t, b.Append(ctx, entry("i1", state.JournalIntended)))
-	first := state.Told{Flow: "flow", Matter: "m1", Account: "psa", Ticket: "7", Said: "a", Digest: "d1", By: "api"}
+	first := state.Told{Flow: "flow", Matter: "m1", Purpose: "held", Account: "psa", Ticket: "7", Said: "a", Digest: "d1", By: "api"}
 	ok(t, b.SettleTold(ctx, entry("i1", state.JournalDone), first))
 	opened := b.clock.Now()
 	first.Opened, first.Updated = opened, opened

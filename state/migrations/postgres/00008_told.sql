@@ -5,6 +5,7 @@ CREATE TABLE told (
     tenant     TEXT COLLATE "C" NOT NULL,
     flow       TEXT COLLATE "C" NOT NULL,
     matter     TEXT COLLATE "C" NOT NULL,
+    purpose    TEXT COLLATE "C" NOT NULL,
     account    TEXT COLLATE "C" NOT NULL,
     ticket     TEXT COLLATE "C" NOT NULL,
     said       TEXT COLLATE "C" NOT NULL,

@@ -5,6 +5,7 @@ CREATE TABLE told (
     tenant     TEXT NOT NULL,
     flow       TEXT NOT NULL,
     matter     TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
     account    TEXT NOT NULL,
     ticket     TEXT NOT NULL,
     said       TEXT NOT NULL,
