@@ -54,15 +54,20 @@ func (w Freeze) end(at time.Time) time.Time {
 		if w.End <= w.Begin {
 			last = day.Add(1)
 		}
-		if end := wall(last, w.End, loc); within(wall(day, w.Begin, loc), end) {
+		if end := wall(last, w.End, loc, time.Hour); within(wall(day, w.Begin, loc, -time.Hour), end) {
 			return end
 		}
 	}
 	return time.Time{}
 }
 
-// wall is the moment at which a clock on the wall shows a time on a day. A time that the clock skips in spring is as much later.
-func wall(d model.Day, minutes int, loc *time.Location) time.Time {
-	at := d.Midnight(time.UTC)
-	return time.Date(at.Year(), at.Month(), at.Day(), minutes/60, minutes%60, 0, 0, loc)
+// wall is the moment at which a clock on the wall shows a time on a day. A time that the clock skips in spring is as much later. Of two that it
+// shows in autumn, further says which: the first an hour back, the second an hour on.
+func wall(d model.Day, minutes int, loc *time.Location, further time.Duration) time.Time {
+	day := d.Midnight(time.UTC)
+	at := time.Date(day.Year(), day.Month(), day.Day(), minutes/60, minutes%60, 0, 0, loc)
+	if other := at.Add(further); other.Format("15:04") == at.Format("15:04") {
+		return other
+	}
+	return at
 }
