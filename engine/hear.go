@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,17 +84,21 @@ func (e *Engine) hearTicket(ctx context.Context, run *activeRun, w *world, row s
 	default:
 		return "", nil
 	}
-	who := ticket.Text("changed_by")
-	switch {
-	case !rec.Changed.IsZero() && !rec.Changed.After(row.Heard):
-		all, err := e.Store.Decisions(ctx, digest)
-		if approved, _ := state.Standing(all, e.Now()); err == nil && d.Verdict == state.Approved && len(approved) == 0 {
-			return "It was approved, and the approval was used or has expired without it being done. Set the status again.", nil
-		}
-		return "", err // heard before
+	all, err := e.Store.Decisions(ctx, digest)
+	if err != nil {
+		return "", err
+	}
+	approved, rejected := state.Standing(all, e.Now())
+	stands := slices.ContainsFunc(slices.Concat(approved, rejected), func(s state.Decision) bool { return s.Verdict == d.Verdict && s.Reason == d.Reason })
+	who, heard := ticket.Text("changed_by"), !rec.Changed.IsZero() && !rec.Changed.After(row.Heard)
+	switch ours := who != "" && who == row.By; {
 	case row.Digest != digest:
 		return fmt.Sprintf("It moved since it was %s, so that does not count: what was asked was plan %s. Look at it as it is now, and set the status again.", d.Verdict, row.Digest), nil
-	case who != "" && who == row.By:
+	case stands && (heard || ours), heard && d.Verdict == state.Rejected:
+		return "", nil // taken before
+	case heard:
+		return "It was approved, and the approval was used or has expired without it being done. Set the status again.", nil
+	case ours:
 		return "Who set the status cannot be told any more, since trueup wrote to this ticket afterwards. Set it again.", nil
 	}
 	d.Person = cmp.Or(who, "ticket "+row.Ticket) + "@" + w.psa.Name
@@ -104,8 +109,8 @@ func (e *Engine) hearTicket(ctx context.Context, run *activeRun, w *world, row s
 	if err := e.Store.PutTold(ctx, row); err != nil || d.Verdict == state.Rejected {
 		return "", err
 	}
-	all, err := e.Store.Decisions(ctx, digest)
-	if approved, rejected := state.Standing(all, e.Now()); err == nil && len(rejected) == 0 && len(approved) < w.flow.Approvals {
+	all, err = e.Store.Decisions(ctx, digest)
+	if approved, rejected = state.Standing(all, e.Now()); err == nil && len(rejected) == 0 && len(approved) < w.flow.Approvals {
 		var names []string
 		for _, a := range approved {
 			names = append(names, a.Person)

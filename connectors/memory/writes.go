@@ -61,6 +61,9 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 		return w.read(op, ref) // nothing is altered
 	}
 	ref := w.insert(kind, connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}, SignedByTrueup)
+	if kind.Name == "ticketNote" { // a note is a change of its ticket
+		w.put(w.records[place{kind.Parent, req.Parent}], nil, SignedByTrueup)
+	}
 	return w.commit(op, req.Key, what, ref)
 }
 

@@ -103,6 +103,9 @@ func readTickets(rules *engine.TellRules, m *strictyaml.Map, renewal *strictyaml
 	if ticket := renewal.Get("ticket"); ticket.Present() {
 		rules.Tickets[engine.TellRenewal] = readTicket(ticket)
 	}
+	if len(rules.Tickets) == 0 {
+		rules.Tickets = nil
+	}
 	most := m.Get("open_tickets")
 	rules.Most = atLeastOne(most)
 	if most.Present() && len(rules.Tickets) == 0 {
