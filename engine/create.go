@@ -176,7 +176,12 @@ func (c *creations) contractsOf(g *group) []model.Record {
 // inTheWay says why a line cannot be made for want of one certain product and one certain contract; "" when it can.
 func (c *creations) inTheWay(g *group, key string) (reason plan.Reason, detail, next string) {
 	rules, contracts, products := c.flow.Contracts, c.contractsOf(g), c.psaProducts[key]
+	const notSeen, later = "creating its %s was interrupted and its outcome has not been seen", "it is looked for before the next run"
 	switch {
+	case len(products) == 0 && c.inFlight[c.productChange(key)]:
+		return plan.InFlight, fmt.Sprintf(notSeen, "product"), later
+	case len(contracts) == 0 && c.inFlight[c.contractChange(g)]:
+		return plan.InFlight, fmt.Sprintf(notSeen, "contract"), later
 	case len(products) > 1:
 		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", products[0].ID, products[1].ID, key), "make one of them inactive"
 	case len(products) == 0 && (c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate)):
@@ -197,7 +202,7 @@ func (c *creations) product(key string, product model.Record, set func(string, m
 	}
 	id, planned := c.products[key]
 	if !planned {
-		id = plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
+		id = c.productChange(key)
 		c.products[key] = id
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindProduct},
 			Label: product.Text("name") + ", " + strings.TrimSpace(product.Text("term")+" "+product.Text("billing_cycle")), Reason: plan.NewAtVendor}
@@ -221,7 +226,7 @@ func (c *creations) contract(g *group, set func(string, model.Value), change *pl
 		change.Target.Parent = found[0].ID
 		return
 	}
-	id := plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created)
+	id := c.contractChange(g)
 	if !c.planned[id] {
 		c.planned[id] = true
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindContract},
@@ -240,6 +245,15 @@ func (c *creations) contract(g *group, set func(string, model.Value), change *pl
 	}
 	change.Refs["contract"] = id
 	change.After = append(change.After, id)
+}
+
+// productChange and contractChange name the changes that make what a line needs.
+func (c *creations) productChange(key string) string {
+	return plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
+}
+
+func (c *creations) contractChange(g *group) string {
+	return plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created)
 }
 
 func ids(records []model.Record) string {

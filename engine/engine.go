@@ -103,10 +103,14 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 		if err != nil {
 			return err
 		}
+		recent, err := e.recent(ctx, world, proposed)
+		if err != nil {
+			return err
+		}
 		guards := flow.Guards
 		guards.Unattended = flow.Mode == ModeWrite
 		guards.OnHold, guards.FrozenUntil = world.creditHold(), plan.FrozenUntil(flow.Freeze, e.Now().In(e.Location))
-		result.Plan = plan.Guard(proposed, guards, world.extent)
+		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
 		again, err := e.hear(ctx, run, world, opts, &result.Plan)
 		if err != nil {
 			return err

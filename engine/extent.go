@@ -7,24 +7,34 @@ import (
 	"github.com/trueup-sync/trueup/engine/plan"
 )
 
-// heldSince is since when something of a customer is held over a limit of the flow; under "" for the run as a whole.
-func (e *Engine) heldSince(ctx context.Context, flow string) (map[string]time.Time, error) {
+// heldSince is since when something of a customer is held over a limit of the flow; under "" for the run as a whole. together are those that
+// are over it only together with what was done before.
+func (e *Engine) heldSince(ctx context.Context, flow string) (since, together map[string]time.Time, err error) {
 	open, err := e.Store.Findings(ctx, true, flow)
-	since := map[string]time.Time{}
+	since, together = map[string]time.Time{}, map[string]time.Time{}
+	first := func(of map[string]time.Time, customer string, at time.Time) {
+		if before, ok := of[customer]; !ok || at.Before(before) {
+			of[customer] = at
+		}
+	}
 	for _, f := range open {
 		customer := f.Customer
 		switch plan.Reason(f.Kind) {
 		case plan.OverRun:
-			customer = ""
+			first(since, "", f.Opened)
 		case plan.OverCustomer:
-		default:
-			continue
-		}
-		if at, ok := since[customer]; !ok || f.Opened.Before(at) {
-			since[customer] = f.Opened
+			first(since, customer, f.Opened)
+		case plan.OverRunTogether:
+			first(since, "", f.Opened)
+			first(together, "", f.Opened)
+		case plan.OverCustomerTogether:
+			first(since, customer, f.Opened)
+			first(together, customer, f.Opened)
+		case plan.OverChangeTogether:
+			first(together, customer, f.Opened)
 		}
 	}
-	return since, err
+	return since, together, err
 }
 
 // measure adds a pair's seats to what shares are measured against. Lines that trueup made since something was met that is still held do not

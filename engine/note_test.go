@@ -224,8 +224,6 @@ type mute struct {
 	at state.JournalState
 }
 
-var errKilled = errors.New("killed")
-
 func (m mute) Append(ctx context.Context, entries ...state.Entry) error {
 	if m.at == state.JournalIntended && strings.Contains(string(entries[0].Body), string(plan.Told)) {
 		return errKilled

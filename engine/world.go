@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,9 +37,11 @@ type world struct {
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
 	extent    plan.Extent
 	heldSince map[string]time.Time // by customer, see heldSince
-	findings  []plan.Finding
-	partial   []string
-	told      map[string]told // lines about which there may be news, by link
+	// heldTogether is since when something is held over a limit together with what was done before, by customer; under "" for the run.
+	heldTogether map[string]time.Time
+	findings     []plan.Finding
+	partial      []string
+	told         map[string]told // lines about which there may be news, by link
 }
 
 // translate reads both sides' stored records into the model.
@@ -77,7 +80,7 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		}
 	}
 	var err error
-	if w.heldSince, err = e.heldSince(ctx, flow.Name); err != nil {
+	if w.heldSince, w.heldTogether, err = e.heldSince(ctx, flow.Name); err != nil {
 		return nil, err
 	}
 	open, err := e.Store.OpenIntents(ctx, flow.Name)
@@ -87,6 +90,11 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 	for _, entry := range open {
 		w.inFlight[flightKey(entry.Account, entry.Ref.Parent, entry.Ref.ID)] = true
 		w.inFlight[entry.Link] = true
+		var change struct{ ID string }
+		if err := json.Unmarshal(entry.Body, &change); err != nil {
+			return nil, fmt.Errorf("read intent %s from the journal: %w", entry.Intent, err)
+		}
+		w.inFlight[change.ID] = true
 	}
 	for _, side := range []*reading{w.vendor, w.psa} {
 		w.partial = append(w.partial, side.unread()...)

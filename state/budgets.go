@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -17,15 +16,12 @@ func (s *Store) Turns(account string) Turns { return Turns{s, account} }
 
 // Take reserves n turns that follow each other by interval, behind all that were reserved before. It says how long it is until the first, how
 // long the system still wants to be left alone, and how many daemons share what the account may have in flight. Turns that are
-// not used are lost. It is the store's clock that counts, so that machines whose clocks differ stay behind one another.
+// not used are lost.
 func (b Turns) Take(ctx context.Context, n int, interval time.Duration) (wait, hold time.Duration, sharers int, err error) {
 	err = b.store.update(ctx, "take turns of account "+b.account, func(t tx) error {
-		now, err := b.store.dialect.time(ctx, t, b.store.clock)
-		if err != nil {
-			return err
-		}
+		now := t.now
 		var next, held time.Time
-		_, err = t.one(ctx, []any{moment{&next}, moment{&held}}, `SELECT next_at, held_until FROM budgets WHERE tenant = @tenant AND account = ?`, b.account)
+		_, err := t.one(ctx, []any{moment{&next}, moment{&held}}, `SELECT next_at, held_until FROM budgets WHERE tenant = @tenant AND account = ?`, b.account)
 		if err != nil {
 			return err
 		}
@@ -43,7 +39,7 @@ func (b Turns) Take(ctx context.Context, n int, interval time.Duration) (wait, h
 			first = held
 		}
 		wait, hold = first.Sub(now), max(0, held.Sub(now))
-		if _, err := t.one(ctx, []any{&sharers}, `SELECT COUNT(*) FROM lease WHERE tenant = @tenant AND expires_at > ?`, stamp(b.store.clock())); err != nil {
+		if _, err := t.one(ctx, []any{&sharers}, `SELECT COUNT(*) FROM lease WHERE tenant = @tenant AND expires_at > ?`, stamp(now)); err != nil {
 			return err
 		}
 		sharers = max(1, sharers)
@@ -58,12 +54,9 @@ const farAhead = time.Hour
 // Hold lets no process send for a while; a longer hold stays.
 func (b Turns) Hold(ctx context.Context, wait time.Duration) error {
 	return b.store.update(ctx, "hold account "+b.account, func(t tx) error {
-		now, err := b.store.dialect.time(ctx, t, b.store.clock)
-		if err != nil {
-			return err
-		}
+		now := t.now
 		var next, held time.Time
-		_, err = t.one(ctx, []any{moment{&next}, moment{&held}}, `SELECT next_at, held_until FROM budgets WHERE tenant = @tenant AND account = ?`, b.account)
+		_, err := t.one(ctx, []any{moment{&next}, moment{&held}}, `SELECT next_at, held_until FROM budgets WHERE tenant = @tenant AND account = ?`, b.account)
 		if err != nil {
 			return err
 		}
@@ -78,20 +71,4 @@ func (b Turns) put(ctx context.Context, t tx, next, held time.Time) error {
 	_, err := t.exec(ctx, `INSERT INTO budgets (tenant, account, next_at, held_until) VALUES (@tenant, ?, ?, ?)
 		ON CONFLICT (tenant, account) DO UPDATE SET next_at = excluded.next_at, held_until = excluded.held_until`, b.account, stamp(next), stamp(held))
 	return err
-}
-
-// clockOf asks for the time of whoever's clock counts; clock is the store's own.
-type clockOf func(ctx context.Context, t tx, clock func() time.Time) (time.Time, error)
-
-// ownClock is the time of this machine: a file has one.
-func ownClock(_ context.Context, _ tx, clock func() time.Time) (time.Time, error) {
-	return clock(), nil
-}
-
-// serverClock is the time of the database server, the same for every machine.
-func serverClock(ctx context.Context, t tx, _ func() time.Time) (now time.Time, err error) {
-	if err = t.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return now, fmt.Errorf("ask for the time: %w", err)
-	}
-	return now.UTC(), nil
 }

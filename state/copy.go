@@ -215,7 +215,7 @@ func journals(ctx context.Context, t tx, of filter) (map[string]Head, error) {
 	heads := make(map[string]Head, len(tenants))
 	for _, tenant := range tenants {
 		if err == nil {
-			heads[tenant], err = verifyJournal(ctx, tx{t.Tx, tenant, t.dialect})
+			heads[tenant], err = verifyJournal(ctx, tx{Tx: t.Tx, tenant: tenant, dialect: t.dialect})
 		}
 	}
 	return heads, err
@@ -225,7 +225,11 @@ func journals(ctx context.Context, t tx, of filter) (map[string]Head, error) {
 // lease, or a run that reported progress lately. What they do after a copy was made would be missing in it.
 func (s *Store) Idle(ctx context.Context, tenants ...string) error {
 	return s.view(ctx, "look whether "+s.name+" is in use", func(t tx) error {
-		now, of := s.clock(), among(tenants)
+		now, err := t.dialect.time(ctx, t)
+		if err != nil {
+			return err
+		}
+		of := among(tenants)
 		busy := map[string]bool{}
 		name := func(rows *sql.Rows) error {
 			var who string
@@ -233,7 +237,7 @@ func (s *Store) Idle(ctx context.Context, tenants ...string) error {
 			busy[who] = true
 			return err
 		}
-		err := t.rows(ctx, name, t.Rebind(`SELECT holder FROM lease`+of.where+` AND expires_at > ?`), append(slices.Clone(of.args), stamp(now))...)
+		err = t.rows(ctx, name, t.Rebind(`SELECT holder FROM lease`+of.where+` AND expires_at > ?`), append(slices.Clone(of.args), stamp(now))...)
 		if err == nil {
 			err = t.rows(ctx, name, t.Rebind(`SELECT 'run ' || id FROM runs`+of.where+` AND state = 'in progress' AND alive_at > ?`),
 				append(slices.Clone(of.args), stamp(now.Add(-aliveFor)))...)
@@ -258,7 +262,7 @@ func (s *Store) Backup(ctx context.Context, file string, tenants ...string) (don
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	part := filepath.Join(dir, filepath.Base(file))
-	to, err := Open(ctx, "sqlite:"+part, func(o *options) { o.now = s.now })
+	to, err := Open(ctx, "sqlite:"+part)
 	if err != nil {
 		return done, err
 	}

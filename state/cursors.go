@@ -19,7 +19,7 @@ func (s *Store) SetCursor(ctx context.Context, account, cursor string) error {
 	return s.update(ctx, "keep the cursor of "+account, func(t tx) error {
 		_, err := t.exec(ctx, `INSERT INTO cursors (tenant, account, cursor, set_at) VALUES (@tenant, ?, ?, ?)
 			ON CONFLICT (tenant, account) DO UPDATE SET cursor = excluded.cursor, set_at = excluded.set_at`,
-			account, cursor, stamp(s.clock()))
+			account, cursor, stamp(t.now))
 		return err
 	})
 }

@@ -45,23 +45,24 @@ var ErrNotApproved = errors.New("not approved")
 // Decide keeps what a person said and returns it with its id and time. A later decision of the same person about the same plan
 // replaces the earlier one; nothing is deleted.
 func (s *Store) Decide(ctx context.Context, d Decision) (Decision, error) {
-	d.At, d.Run, d.Used = s.clock(), "", time.Time{}
-	switch {
-	case d.Digest == "" || d.Person == "" || d.Verdict != Approved && d.Verdict != Rejected:
+	if d.Digest == "" || d.Person == "" || d.Verdict != Approved && d.Verdict != Rejected {
 		return d, fmt.Errorf("keep a decision about plan %q: it needs a digest, a person and a verdict", d.Digest)
-	case d.Verdict == Approved && !d.Expires.After(d.At):
-		return d, fmt.Errorf("approve plan %s: the approval would end before it begins; give it a time in the future", d.Digest)
-	case d.Verdict == Rejected:
-		d.Expires = time.Time{}
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return d, fmt.Errorf("make an id: %w", err)
 	}
-	d.ID, d.Reason = id.String(), storable(d.Reason)
-	return d, s.update(ctx, "keep a decision about plan "+d.Digest, func(t tx) error {
+	d.ID, d.Reason, d.Run, d.Used = id.String(), storable(d.Reason), "", time.Time{}
+	err = s.update(ctx, "keep a decision about plan "+d.Digest, func(t tx) error {
+		switch d.At = t.now; {
+		case d.Verdict == Rejected:
+			d.Expires = time.Time{}
+		case !d.Expires.After(d.At):
+			return errors.New("the approval would end before it begins; give it a time in the future")
+		}
 		return t.insert(ctx, `decisions`, decisionColumns, ``, 1, func(int) []any { return d.row() })
 	})
+	return d, err
 }
 
 // Decisions are all decisions about a plan, oldest first.
@@ -83,7 +84,7 @@ func (s *Store) UseApproval(ctx context.Context, digest string, people int, run 
 		if err != nil {
 			return err
 		}
-		now := s.clock()
+		now := t.now
 		approved, rejected := Standing(all, now)
 		switch {
 		case len(rejected) > 0:

@@ -84,8 +84,12 @@ func (x exportEntry) entry() (Entry, bool) {
 func (s *Store) ExportJournal(ctx context.Context, w io.Writer) (Head, error) {
 	var head Head
 	err := s.view(ctx, "export the journal", func(t tx) error {
-		header := ExportHeader{Version: exportVersion, Tenant: t.tenant, Flows: []string{}, Exported: s.clock()}
-		err := t.each(ctx, func(rows *sql.Rows) error {
+		now, err := t.dialect.time(ctx, t)
+		if err != nil {
+			return err
+		}
+		header := ExportHeader{Version: exportVersion, Tenant: t.tenant, Flows: []string{}, Exported: now}
+		err = t.each(ctx, func(rows *sql.Rows) error {
 			var flow string
 			err := rows.Scan(&flow)
 			header.Flows = append(header.Flows, flow)

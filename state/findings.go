@@ -40,7 +40,7 @@ func (s *Store) SyncFindings(ctx context.Context, flow, run string, found []Find
 	var counts FindingCounts
 	err := s.update(ctx, "keep the findings of flow "+flow, func(t tx) error {
 		counts = FindingCounts{}
-		now := s.clock()
+		now := t.now
 		open, err := findings(ctx, t, ` AND flow = ? AND closed_at = ''`, flow)
 		if err != nil {
 			return err

@@ -100,7 +100,7 @@ func (e *Entry) chain(previous string) string {
 // something be sent is refused with ErrOver when its run is over, and with ErrLockLost when this process was taken for dead (Join).
 func (s *Store) Append(ctx context.Context, entries ...Entry) error {
 	return s.update(ctx, "write the journal", func(t tx) error {
-		now := s.clock()
+		now := t.now
 		for _, e := range entries {
 			if e.State == JournalIntended {
 				if err := s.permit(ctx, t, e.Run, now); err != nil {
@@ -116,7 +116,7 @@ func (s *Store) Append(ctx context.Context, entries ...Entry) error {
 // transaction, so that no crash leaves an outcome without its memory.
 func (s *Store) Settle(ctx context.Context, outcome Entry, snapshots []Snapshot, links []Link) error {
 	return s.update(ctx, "settle intent "+outcome.Intent, func(t tx) error {
-		now := s.clock()
+		now := t.now
 		if err := appendEntries(ctx, t, []Entry{outcome}, now); err != nil {
 			return err
 		}

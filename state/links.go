@@ -51,7 +51,7 @@ func (l *Link) row() []any {
 // PutLinks writes links, new or known by their id, all or none. A vendor record has one active link in a flow and kind, and a
 // contract line is billed through one active link in all flows; what breaks this is refused with ErrClaimed, naming both.
 func (s *Store) PutLinks(ctx context.Context, links []Link) error {
-	return s.update(ctx, "keep links", func(t tx) error { return putLinks(ctx, t, links, s.clock()) })
+	return s.update(ctx, "keep links", func(t tx) error { return putLinks(ctx, t, links, t.now) })
 }
 
 func putLinks(ctx context.Context, t tx, links []Link, now time.Time) error {
@@ -204,7 +204,7 @@ func (s *Store) MoveLinks(ctx context.Context, from, to string) (int, error) {
 		moved = nil
 		var run, intent string
 		busy, err := t.one(ctx, []any{&run}, `SELECT id FROM runs WHERE tenant = @tenant AND state = 'in progress' AND kind = 'flow' AND name IN (?, ?) AND alive_at > ? LIMIT 1`,
-			from, to, stamp(s.clock().Add(-aliveFor)))
+			from, to, stamp(t.now.Add(-aliveFor)))
 		if err != nil {
 			return err
 		}
@@ -238,14 +238,14 @@ func (s *Store) MoveLinks(ctx context.Context, from, to string) (int, error) {
 			(SELECT 1 FROM links o WHERE o.tenant = links.tenant AND o.state = 'active' AND o.flow = ? AND o.kind = links.kind
 				AND o.vendor_account = links.vendor_account AND o.vendor_kind = links.vendor_kind AND o.vendor_parent = links.vendor_parent AND o.vendor_id = links.vendor_id
 				AND o.psa_account = links.psa_account AND o.psa_kind = links.psa_kind AND o.psa_parent = links.psa_parent AND o.psa_id = links.psa_id)`,
-			stamp(s.clock()), to, from)
+			stamp(t.now), to, from)
 		if err != nil {
 			return err
 		}
-		if err := putLinks(ctx, t, moved, s.clock()); err != nil {
+		if err := putLinks(ctx, t, moved, t.now); err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `UPDATE findings SET closed_at = ? WHERE tenant = @tenant AND flow = ? AND closed_at = ''`, stamp(s.clock()), from)
+		_, err = t.exec(ctx, `UPDATE findings SET closed_at = ? WHERE tenant = @tenant AND flow = ? AND closed_at = ''`, stamp(t.now), from)
 		return err
 	})
 	if err != nil {
@@ -329,7 +329,7 @@ func (s *Store) CloseLink(ctx context.Context, id string) error {
 		if !ok {
 			return fmt.Errorf("link %w; list the links to see their ids", ErrNotFound)
 		}
-		_, err = t.exec(ctx, `UPDATE links SET state = 'closed', closed_at = ? WHERE tenant = @tenant AND id = ? AND state = 'active'`, stamp(s.clock()), id)
+		_, err = t.exec(ctx, `UPDATE links SET state = 'closed', closed_at = ? WHERE tenant = @tenant AND id = ? AND state = 'active'`, stamp(t.now), id)
 		return err
 	})
 }

@@ -40,7 +40,7 @@ func (s *Store) Join(ctx context.Context, holder string) (*Lock, error) {
 	token := uuid.NewString()
 	l := &Lock{s, daemonLease + " " + token, token}
 	err := s.update(ctx, "join the daemons of "+s.name, func(t tx) error {
-		now := s.clock()
+		now := t.now
 		if _, err := t.exec(ctx, `DELETE FROM lease WHERE tenant = @tenant AND expires_at <= ?`, stamp(now)); err != nil {
 			return err
 		}
@@ -59,12 +59,16 @@ func (s *Store) Join(ctx context.Context, holder string) (*Lock, error) {
 func (s *Store) Daemons(ctx context.Context) (map[string]string, error) {
 	live := map[string]string{}
 	err := s.view(ctx, "list the daemons of "+s.name, func(t tx) error {
+		now, err := t.dialect.time(ctx, t)
+		if err != nil {
+			return err
+		}
 		return t.each(ctx, func(rows *sql.Rows) error {
 			var token, holder string
 			err := rows.Scan(&token, &holder)
 			live[token] = holder
 			return err
-		}, `SELECT token, holder FROM lease WHERE tenant = @tenant AND expires_at > ?`, stamp(s.clock()))
+		}, `SELECT token, holder FROM lease WHERE tenant = @tenant AND expires_at > ?`, stamp(now))
 	})
 	return live, err
 }
@@ -97,7 +101,7 @@ func (s *Store) permit(ctx context.Context, t tx, run string, now time.Time) err
 
 // Permit asks whether a write of a run may still begin; ErrOver and ErrLockLost say that it may not. The answer is good for Permitted.
 func (s *Store) Permit(ctx context.Context, run string) error {
-	return s.update(ctx, "ask whether run "+run+" may go on", func(t tx) error { return s.permit(ctx, t, run, s.clock()) })
+	return s.update(ctx, "ask whether run "+run+" may go on", func(t tx) error { return s.permit(ctx, t, run, t.now) })
 }
 
 // Permitted is how long a permission lasts: a write must begin within it. Who takes over waits for longer than that.
@@ -108,7 +112,7 @@ const Permitted = LeaseTime / 6
 func (s *Store) Lock(ctx context.Context, holder string) (*Lock, error) {
 	l := &Lock{s, daemonLease, uuid.NewString()}
 	err := s.update(ctx, "lock "+s.name, func(t tx) error {
-		now := s.clock()
+		now := t.now
 		var other string
 		var started, renewed, expires time.Time
 		taken, err := t.one(ctx, []any{&other, moment{&started}, moment{&renewed}, moment{&expires}},
@@ -136,7 +140,7 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Lock, error) {
 func (l *Lock) Renew(ctx context.Context) error {
 	s := l.store
 	return s.update(ctx, "renew the lock of "+s.name, func(t tx) error {
-		now := s.clock()
+		now := t.now
 		n, err := t.exec(ctx, `UPDATE lease SET renewed_at = ?, expires_at = ? WHERE tenant = @tenant AND name = ? AND token = ?`,
 			stamp(now), stamp(now.Add(LeaseTime)), l.name, l.token)
 		if err != nil || n == 1 {

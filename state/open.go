@@ -76,16 +76,26 @@ func migrate(ctx context.Context, db *sqlx.DB, dialect goose.Dialect, folder str
 	case current == target:
 		return done, nil
 	}
-	results, err := provider.Up(ctx)
-	for _, r := range results {
-		done.Applied = append(done.Applied, strings.TrimSuffix(path.Base(r.Source.Path), ".sql"))
+	for seen := current; ; {
+		results, err := provider.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = partial.Applied
+		}
+		for _, r := range results {
+			done.Applied = append(done.Applied, strings.TrimSuffix(path.Base(r.Source.Path), ".sql"))
+		}
+		if err == nil {
+			return done, nil
+		}
+		// Another process may be doing the same to a file, which has no lock for it: each step is done by one of the two, and found done by the other. What
+		// that one did is as good as ours, so we go on from there.
+		now, _, again := provider.GetVersions(ctx)
+		switch {
+		case again == nil && now == target:
+			return done, nil
+		case again != nil || now == seen:
+			return done, fmt.Errorf("bring the schema from version %d to %d: %w", current, target, err)
+		}
+		seen = now
 	}
-	if err == nil {
-		return done, nil
-	}
-	// Another process may have been creating the same file; then its work is as good as ours.
-	if now, _, again := provider.GetVersions(ctx); again == nil && now == target {
-		return done, nil
-	}
-	return done, fmt.Errorf("bring the schema from version %d to %d: %w", current, target, err)
 }

@@ -38,7 +38,7 @@ func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 	if err != nil { // the cause may quote the URL
 		return nil, fmt.Errorf("open state %s: an option of the URL cannot be read; see the guide for those that are usual", name)
 	}
-	s := &Store{name: name, tenant: o.tenant, now: o.now, wait: o.wait, dialect: dialect{
+	s := &Store{name: name, tenant: o.tenant, wait: o.wait, dialect: dialect{
 		explain: explainPostgres,
 		again:   gaveUp,
 		time:    serverClock,
@@ -54,6 +54,9 @@ func openPostgres(ctx context.Context, dsn string, o options) (*Store, error) {
 			return err
 		},
 	}}
+	if o.server != nil {
+		s.dialect.time = showing(o.server)
+	}
 	s.write, s.read = sqlx.NewDb(sql.OpenDB(connector), "postgres"), sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	s.write.SetMaxOpenConns(1)
 	s.read.SetMaxIdleConns(4) // not limited, for the same reason as with SQLite
@@ -188,4 +191,12 @@ func explainCode(e *pq.Error) error {
 func gaveUp(err error) bool {
 	e, ok := errors.AsType[*pq.Error](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// serverClock is the time of the server, the same for every machine.
+func serverClock(ctx context.Context, t tx) (now time.Time, err error) {
+	if err = t.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return now, fmt.Errorf("ask for the time: %w", err)
+	}
+	return now.UTC(), nil
 }

@@ -93,6 +93,7 @@ func TestPostgres(t *testing.T) {
 		"the journal never changes":     postgresJournalNeverChanges,
 		"tampering is named":            postgresTampered,
 		"two processes write one chain": postgresTwoProcesses,
+		"the server's clock counts":     postgresClock,
 		"busy while another writes":     postgresBusy,
 		"whatever level is the default": postgresIsolation,
 		"a copy shuts out all tenants":  postgresCopyAlone,
@@ -248,6 +249,33 @@ func postgresTampered(t *testing.T) {
 }
 
 func postgresTwoProcesses(t *testing.T) { writeOneChain(t, schema(t)) }
+
+// A machine whose clock is two minutes off keeps the times of the server.
+func postgresClock(t *testing.T) {
+	dsn := schema(t)
+	s := openPostgres(t, dsn, state.WithClock(func() time.Time { return time.Now().Add(2 * time.Minute) }))
+	before, err := s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Join(t.Context(), "alpha"); err != nil {
+		t.Fatal(err)
+	}
+	run, err := s.StartRun(t.Context(), state.Run{Kind: state.RunFlow, Name: "flow", Trigger: state.TriggerManual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.Started.Before(before) || run.Started.After(after) || after.Sub(before) > time.Minute {
+		t.Errorf("a run began at %s, between %s and %s by the server", run.Started, before, after)
+	}
+	if live, err := openPostgres(t, dsn).Daemons(t.Context()); err != nil || len(live) != 1 {
+		t.Errorf("another machine sees %v (%v)", live, err)
+	}
+}
 
 // At a higher level the picture is taken before the lock is there, and every writer that had to wait would number its entry like the one before.
 func postgresIsolation(t *testing.T) {

@@ -38,12 +38,11 @@ func (r *Stored) row() []any {
 // UpsertRecords stores what a run read from an account, in one transaction. It returns how many records are new, different or
 // back again; the others are only marked as seen. A record that occurs twice counts as its last occurrence.
 func (s *Store) UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error) {
-	now := stamp(s.clock())
 	err = s.update(ctx, "store records of "+account, func(t tx) error {
 		changed = 0
 		for rest := records; len(rest) > 0; {
 			size := min(len(rest), recordBatch)
-			n, err := upsertRecords(ctx, t, account, rest[:size], run, now)
+			n, err := upsertRecords(ctx, t, account, rest[:size], run, stamp(t.now))
 			if err != nil {
 				return err
 			}
@@ -149,14 +148,13 @@ func bodyOf(r connectors.Record) (recordBody, error) {
 // is deleted; a record that is read again is no longer gone. The run must have been started with StartRun.
 func (s *Store) MarkGone(ctx context.Context, account, kind string, parents, except []string, run string) ([]connectors.Ref, error) {
 	var gone []connectors.Ref
-	now := stamp(s.clock())
 	err := s.update(ctx, "mark missing "+kind+" records of "+account, func(t tx) (err error) {
 		if gone, err = notSeen(ctx, t, account, kind, parents, except, run); err != nil {
 			return err
 		}
 		for rest := gone; len(rest) > 0; {
 			size := min(len(rest), recordBatch)
-			args := []any{now, account, kind}
+			args := []any{stamp(t.now), account, kind}
 			for _, ref := range rest[:size] {
 				args = append(args, ref.Parent, ref.ID)
 			}

@@ -79,7 +79,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 	var running Run
 	var alive time.Time
 	err := s.update(ctx, fmt.Sprintf("start %s %s", r.Kind, r.Name), func(t tx) error {
-		r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", s.clock(), time.Time{}
+		r.State, r.Reason, r.Started, r.Finished = RunInProgress, "", t.now, time.Time{}
 		_, err := t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress' AND kind = ? AND name = ? AND alive_at < ?`,
 			interrupted, stamp(r.Started), r.Kind, r.Name, stamp(r.Started.Add(-aliveFor)))
 		if err != nil {
@@ -108,7 +108,7 @@ func (s *Store) StartRun(ctx context.Context, r Run) (Run, error) {
 
 // Progress replaces the counts of a run in progress and shows that it is alive.
 func (s *Store) Progress(ctx context.Context, id string, counts map[string]int) error {
-	return s.changeRun(ctx, "keep the progress of run "+id, `counts = ?, alive_at = ?`, id, document{counts}, stamp(s.clock()))
+	return s.changeRun(ctx, "keep the progress of run "+id, `counts = ?, alive_at = @now`, id, document{counts})
 }
 
 // FinishRun ends a run in progress in a final state. Nil counts leave those of the last Progress.
@@ -116,7 +116,7 @@ func (s *Store) FinishRun(ctx context.Context, id string, state RunState, reason
 	if !slices.Contains(finalStates, state) {
 		return fmt.Errorf("finish run %s: a run cannot end %q; it ends in one of %v", id, state, finalStates)
 	}
-	set, args := `state = ?, reason = ?, finished_at = ?`, []any{state, storable(reason), stamp(s.clock())}
+	set, args := `state = ?, reason = ?, finished_at = @now`, []any{state, storable(reason)}
 	if counts != nil {
 		set, args = set+`, counts = ?`, append(args, document{counts})
 	}
@@ -125,7 +125,7 @@ func (s *Store) FinishRun(ctx context.Context, id string, state RunState, reason
 
 // RequestStop asks a run in progress to stop; the run finds out by StopRequested, also when it is another process that runs it.
 func (s *Store) RequestStop(ctx context.Context, id string) error {
-	return s.changeRun(ctx, "ask run "+id+" to stop", `stop_at = ?`, id, stamp(s.clock()))
+	return s.changeRun(ctx, "ask run "+id+" to stop", `stop_at = @now`, id)
 }
 
 // changeRun changes a run that is in progress.
@@ -161,7 +161,7 @@ func (s *Store) StopRequested(ctx context.Context, id string) (bool, error) {
 func (s *Store) EndSilentRuns(ctx context.Context) (ended []Run, err error) {
 	err = s.update(ctx, "end the runs of dead processes", func(t tx) error {
 		ended = nil
-		now := s.clock()
+		now := t.now
 		err := t.each(ctx, func(rows *sql.Rows) error {
 			var r Run
 			err := rows.Scan(r.row()...)
@@ -186,7 +186,7 @@ const interrupted = "interrupted: its process died"
 
 // Heard notes that some process works for a run. ErrOver says that the run is over.
 func (s *Store) Heard(ctx context.Context, id string) error {
-	return s.changeRun(ctx, "keep run "+id+" alive", `alive_at = ?`, id, stamp(s.clock()))
+	return s.changeRun(ctx, "keep run "+id+" alive", `alive_at = @now`, id)
 }
 
 // AbandonRuns ends the runs that a dead daemon left in progress, as errors that say "interrupted" and the reason, and returns
@@ -197,7 +197,7 @@ func (s *Store) AbandonRuns(ctx context.Context, reason string) (int, error) {
 	}
 	var n int64
 	err := s.update(ctx, "end interrupted runs", func(t tx) (err error) {
-		n, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress'`, reason, stamp(s.clock()))
+		n, err = t.exec(ctx, `UPDATE runs SET state = 'error', reason = ?, finished_at = ? WHERE tenant = @tenant AND state = 'in progress'`, reason, stamp(t.now))
 		return err
 	})
 	return int(n), err

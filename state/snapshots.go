@@ -34,7 +34,7 @@ type Memory struct{ Vendor, PSA Snapshot }
 
 // PutSnapshots remembers sides of links, replacing what was remembered of them.
 func (s *Store) PutSnapshots(ctx context.Context, snapshots []Snapshot) error {
-	return s.update(ctx, "keep snapshots", func(t tx) error { return putSnapshots(ctx, t, snapshots, s.clock()) })
+	return s.update(ctx, "keep snapshots", func(t tx) error { return putSnapshots(ctx, t, snapshots, t.now) })
 }
 
 func putSnapshots(ctx context.Context, t tx, snapshots []Snapshot, now time.Time) error {

@@ -60,16 +60,16 @@ func openSQLite(ctx context.Context, path string, readOnly bool, o options) (*St
 	write.SetMaxOpenConns(1)
 	// Readers are not limited: a stream whose yield reads again needs another connection, and waiting for one would be a deadlock.
 	read.SetMaxIdleConns(4)
-	s := &Store{name: path, tenant: o.tenant, now: o.now, wait: o.wait, write: write, read: read, dialect: dialect{
+	s := &Store{name: path, tenant: o.tenant, wait: o.wait, write: write, read: read, dialect: dialect{
 		explain:  explainSQLite,
 		again:    func(error) bool { return false }, // who may write is decided when a transaction begins
 		begin:    func(context.Context, tx) error { return nil },
 		alone:    func(context.Context, tx) error { return nil }, // the file has one writer at a time
 		look:     sql.TxOptions{ReadOnly: true},
-		time:     ownClock,
+		time:     showing(o.now),
 		prepares: true,
 	}}
-	if s.migrated, err = migrateSQLite(ctx, write, readOnly); err != nil {
+	if s.migrated, err = migrateSQLite(ctx, write, readOnly, o.wait); err != nil {
 		return nil, errors.Join(explainSQLite(err), s.Close())
 	}
 	if !readOnly {
@@ -141,9 +141,9 @@ func sqliteURI(path string, readOnly, reader bool, wait time.Duration) string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-func migrateSQLite(ctx context.Context, db *sqlx.DB, readOnly bool) (Migrated, error) {
+func migrateSQLite(ctx context.Context, db *sqlx.DB, readOnly bool, wait time.Duration) (done Migrated, err error) {
 	var ours, tables int
-	err := db.QueryRowContext(ctx, `SELECT coalesce(sum(name = '`+schemaTable+`'), 0), count(*) FROM sqlite_master WHERE type = 'table'`).
+	err = db.QueryRowContext(ctx, `SELECT coalesce(sum(name = '`+schemaTable+`'), 0), count(*) FROM sqlite_master WHERE type = 'table'`).
 		Scan(&ours, &tables)
 	switch {
 	case err != nil:
@@ -153,7 +153,20 @@ func migrateSQLite(ctx context.Context, db *sqlx.DB, readOnly bool) (Migrated, e
 	case ours == 0 && readOnly:
 		return Migrated{}, because(ErrNotDatabase, "it is empty; a file that is only looked at must have been written by trueup", nil)
 	}
+	if ours == 0 {
+		// Who opens a new file waits for all who make its tables at the same moment, however slow the disk is.
+		if err := patient(ctx, db, max(wait, time.Minute)); err != nil {
+			return Migrated{}, err
+		}
+		defer func() { err = errors.Join(err, patient(ctx, db, wait)) }()
+	}
 	return migrate(ctx, db, goose.DialectSQLite3, "migrations/sqlite", readOnly)
+}
+
+// patient sets how long the one connection waits for another process that writes.
+func patient(ctx context.Context, db *sqlx.DB, wait time.Duration) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf(`PRAGMA busy_timeout = %d`, wait.Milliseconds()))
+	return err
 }
 
 // explainSQLite adds cause and next step to the errors of SQLite that a person can do something about.

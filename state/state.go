@@ -18,7 +18,8 @@
 // Exported methods open the transaction; unexported functions are given it. Writers of a tenant take turns, between processes too.
 // Reading never waits for writing and may go on inside a stream: a yield function may call any method of the Store. A writing
 // transaction that the database gave up in favour of another is run again, so what it collects begins anew inside it.
-// Times are UTC; the zero time is "never".
+// Times are UTC; the zero time is "never". They are those of the clock that all who use the database share: a file's machine has one, and a server
+// gives its own to every machine, whose clocks may differ.
 //
 // Errors say what was being done, the cause and the next step. Those that a caller decides on wrap one of the Err values.
 package state
@@ -30,6 +31,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,7 +43,6 @@ import (
 type Store struct {
 	name     string // as the user wrote it, without what may be secret; for messages
 	tenant   string
-	now      func() time.Time
 	wait     time.Duration
 	write    *sqlx.DB // one connection: writers take turns here instead of failing as busy
 	read     *sqlx.DB
@@ -69,12 +70,16 @@ type Option func(*options)
 
 type options struct {
 	now    func() time.Time
+	server func() time.Time
 	wait   time.Duration
 	tenant string
 }
 
-// WithClock replaces the wall clock.
+// WithClock replaces the clock of this machine, by which a file lives.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithServerClock replaces the clock of the server, by which everything in its databases lives; for tests.
+func WithServerClock(now func() time.Time) Option { return func(o *options) { o.server = now } }
 
 // WithWait sets how long to wait for another process that is writing; 10 seconds by default.
 func WithWait(d time.Duration) Option { return func(o *options) { o.wait = d } }
@@ -91,36 +96,60 @@ func (s *Store) Close() error {
 	return err
 }
 
-func (s *Store) clock() time.Time { return s.now().UTC() }
+// Now is the time of the clock that all who use the database share.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	err = s.view(ctx, "ask "+s.name+" for the time", func(t tx) error {
+		now, err = t.dialect.time(ctx, t)
+		return err
+	})
+	return now, err
+}
 
-// tx is a transaction of a tenant. Its statements are written with ? for arguments and @tenant for the tenant, whatever the
-// database calls them.
+// clockOf asks for the time of whoever's clock counts, in UTC.
+type clockOf func(ctx context.Context, t tx) (time.Time, error)
+
+// showing is a clock that needs no asking.
+func showing(now func() time.Time) clockOf {
+	return func(context.Context, tx) (time.Time, error) { return now().UTC(), nil }
+}
+
+// tx is a transaction of a tenant. Its statements are written with ? for arguments, @tenant for the tenant and @now for its time, whatever
+// the database calls them.
 type tx struct {
 	*sqlx.Tx
 	tenant  string
 	dialect *dialect
+	now     time.Time // when a transaction that writes got its turn
 }
 
-// bind puts the tenant among the arguments. A statement that does not name it would reach every tenant's rows.
+// bind puts the tenant, and the time of the transaction as @now, among the arguments. A statement that does not name the tenant would reach
+// every tenant's rows.
 func (t tx) bind(query string, args []any) (string, []any, error) {
-	const mark = "@tenant"
-	parts := strings.Split(query, mark)
-	if len(parts) == 1 {
+	bound, named, lacks := make([]any, 0, len(args)+2), false, false
+	text := marked.ReplaceAllStringFunc(query, func(mark string) string {
+		switch {
+		case mark == "@tenant":
+			named, bound = true, append(bound, t.tenant)
+		case mark == "@now":
+			bound = append(bound, stamp(t.now))
+		case len(args) == 0:
+			lacks = true
+		default:
+			bound, args = append(bound, args[0]), args[1:]
+		}
+		return "?"
+	})
+	switch {
+	case !named:
 		return "", nil, fmt.Errorf("the statement %q does not name the tenant", query)
+	case lacks:
+		return "", nil, fmt.Errorf("the statement %q lacks arguments", query)
 	}
-	bound := make([]any, 0, len(args)+len(parts)-1)
-	for i, part := range parts {
-		if i > 0 {
-			bound = append(bound, t.tenant)
-		}
-		n := strings.Count(part, "?")
-		if n > len(args) {
-			return "", nil, fmt.Errorf("the statement %q lacks arguments", query)
-		}
-		bound, args = append(bound, args[:n]...), args[n:]
-	}
-	return t.Rebind(strings.Join(parts, "?")), append(bound, args...), nil
+	return t.Rebind(text), append(bound, args...), nil
 }
+
+// marked finds what stands for a value in a statement.
+var marked = regexp.MustCompile(`\?|@tenant|@now`)
 
 func (t tx) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	query, args, err = t.bind(query, args)
@@ -231,7 +260,11 @@ func (s *Store) update(ctx context.Context, doing string, change func(tx) error)
 	var err error
 	for range attempts {
 		err = s.transact(ctx, s.write, &s.dialect.change, func(t tx) error {
-			if err := s.dialect.begin(ctx, t); err != nil {
+			err := s.dialect.begin(ctx, t)
+			if err != nil {
+				return err
+			}
+			if t.now, err = s.dialect.time(ctx, t); err != nil {
 				return err
 			}
 			return change(t)
@@ -260,7 +293,7 @@ func (s *Store) transact(ctx context.Context, db *sqlx.DB, opts *sql.TxOptions, 
 		return err
 	}
 	defer t.Rollback() //nolint:errcheck // after a commit this does nothing; before one, the first error is the one to tell
-	if err := work(tx{t, s.tenant, &s.dialect}); err != nil {
+	if err := work(tx{Tx: t, tenant: s.tenant, dialect: &s.dialect}); err != nil {
 		return err
 	}
 	return t.Commit()

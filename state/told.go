@@ -46,7 +46,7 @@ func (s *Store) Told(ctx context.Context, flow string) (map[string]Told, error) 
 
 // PutTold keeps a ticket of a matter. Who wrote it stays as it is known when it is not said.
 func (s *Store) PutTold(ctx context.Context, told Told) error {
-	return s.update(ctx, "keep the ticket of "+told.Matter, func(t tx) error { return putTold(ctx, t, told, s.clock()) })
+	return s.update(ctx, "keep the ticket of "+told.Matter, func(t tx) error { return putTold(ctx, t, told) })
 }
 
 // ForgetTold forgets the ticket of a matter that is gone from its system, so that another can be opened.
@@ -60,20 +60,19 @@ func (s *Store) ForgetTold(ctx context.Context, flow, matter string) error {
 // SettleTold is Settle for a write that told people: its outcome and what the ticket says now are kept together.
 func (s *Store) SettleTold(ctx context.Context, outcome Entry, told Told) error {
 	return s.update(ctx, "settle intent "+outcome.Intent, func(t tx) error {
-		now := s.clock()
-		if err := appendEntries(ctx, t, []Entry{outcome}, now); err != nil {
+		if err := appendEntries(ctx, t, []Entry{outcome}, t.now); err != nil {
 			return err
 		}
-		return putTold(ctx, t, told, now)
+		return putTold(ctx, t, told)
 	})
 }
 
-func putTold(ctx context.Context, t tx, told Told, now time.Time) error {
-	was := Told{Opened: now}
+func putTold(ctx context.Context, t tx, told Told) error {
+	was := Told{Opened: t.now}
 	if _, err := t.one(ctx, was.row(), `SELECT `+toldColumns+` FROM told WHERE tenant = @tenant AND flow = ? AND matter = ?`, told.Flow, told.Matter); err != nil {
 		return err
 	}
-	told.By, told.Opened, told.Updated = cmp.Or(told.By, was.By), was.Opened, now
+	told.By, told.Opened, told.Updated = cmp.Or(told.By, was.By), was.Opened, t.now
 	if was.Heard.After(told.Heard) {
 		told.Heard = was.Heard
 	}

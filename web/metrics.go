@@ -28,12 +28,13 @@ type Metric struct {
 
 // Table lists every metric of trueup's own. Those named go_ and process_ are the usual ones of a Go program.
 var Table = []Metric{
-	buildInfo, lastGoodRead, changesRead, inboxOpen, held, writesUnknown, overdue, failedInARow, credentialAge,
+	buildInfo, accountRead, lastGoodRead, changesRead, inboxOpen, held, writesUnknown, overdue, failedInARow, credentialAge,
 	runsTotal, runDuration, requestsTotal, budgetLeft, changesTotal, leaseHeld, looked, reloaded,
 }
 
 var (
 	buildInfo     = Metric{"trueup_build_info", "gauge", []string{"version"}, "Always 1; its label is the version that runs."}
+	accountRead   = Metric{"trueup_account_last_good_read_age_seconds", "gauge", []string{"account"}, "Seconds since the kind of an account that was read completely the longest ago was. Absent until all its kinds were once."}
 	lastGoodRead  = Metric{"trueup_last_good_read_age_seconds", "gauge", []string{"account", "kind"}, "Seconds since all records of a kind were last read completely. Absent until they were once."}
 	changesRead   = Metric{"trueup_changes_read_age_seconds", "gauge", []string{"account"}, "Seconds since an account was last asked what changed. Absent for systems that cannot tell."}
 	inboxOpen     = Metric{"trueup_inbox", "gauge", []string{"flow", "kind"}, "Open findings by kind. The flow (daemon) holds those about trueup itself."}
@@ -223,6 +224,11 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	for _, r := range h.Reads {
 		if !r.Complete.IsZero() {
 			gauge(lastGoodRead, age(r.Complete), r.Account, r.Kind)
+		}
+	}
+	for _, a := range daemon.Accounts(h.Reads) {
+		if !a.Complete.IsZero() {
+			gauge(accountRead, age(a.Complete), a.Account)
 		}
 	}
 	for _, f := range h.Feeds {

@@ -6,7 +6,8 @@
 //	           For whatever starts it anew when it hangs.
 //	/readyz    200 while what trueup knows can be trusted: the state can be read, schedules are kept, and every kind of record was
 //	           read completely not longer ago than two of its discoveries; otherwise 503. A JSON object says why ("reasons")
-//	           and what somebody should look at although nothing is wrong yet ("warnings").
+//	           and what somebody should look at although nothing is wrong yet ("warnings"), and gives each account's last good
+//	           read ("accounts"): as old as the oldest of its kinds, with what was missing the last time.
 //	/metrics   Prometheus metrics; Table lists them.
 //
 // What is served comes from the daemon's memory: asking often costs neither the store nor any system anything.
@@ -91,15 +92,16 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readiness is what /readyz answers.
 type readiness struct {
-	Ready    bool      `json:"ready"`
-	Reasons  []string  `json:"reasons"`
-	Warnings []string  `json:"warnings"`
-	Looked   time.Time `json:"looked_at,omitzero"`
+	Ready    bool                   `json:"ready"`
+	Reasons  []string               `json:"reasons"`
+	Warnings []string               `json:"warnings"`
+	Accounts []daemon.AccountHealth `json:"accounts"`
+	Looked   time.Time              `json:"looked_at,omitzero"`
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	h := s.Health()
-	answer := readiness{Reasons: h.NotReady(), Warnings: h.Warnings(), Looked: h.Looked}
+	answer := readiness{Reasons: h.NotReady(), Warnings: h.Warnings(), Accounts: daemon.Accounts(h.Reads), Looked: h.Looked}
 	answer.Ready = len(answer.Reasons) == 0
 	w.Header().Set("Content-Type", "application/json")
 	if !answer.Ready {

@@ -137,7 +137,9 @@ func TestMetrics(t *testing.T) {
 	h := well()
 	h.Unknown = 1
 	h.Jobs[0].Due, h.Jobs[0].Late, h.Jobs[0].Errors = noon.Add(-time.Hour), noon.Add(-time.Minute), 4
-	h.Reads = append(h.Reads, daemon.ReadHealth{Account: "psa", Kind: "company"})
+	h.Reads = append(h.Reads, daemon.ReadHealth{Account: "psa", Kind: "company"}, // never read completely, so the account was not either
+		daemon.ReadHealth{Account: "microsoft", Kind: "customer", Complete: noon.Add(-time.Hour)},
+		daemon.ReadHealth{Account: "microsoft", Kind: "price", Complete: noon.Add(-2 * time.Hour)})
 	h.Secrets = []daemon.Credential{{Account: "microsoft", Setting: "refresh_token", Written: noon.AddDate(0, 0, -1), IdleDays: 90}}
 	s := serve(h)
 	clock := noon
@@ -173,6 +175,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	want := []string{
+		`trueup_account_last_good_read_age_seconds{account="microsoft"} 7200`,
 		`trueup_build_info{version="v1.2.3"} 1`,
 		`trueup_budget_left{account="psa"} 56`,
 		`trueup_changes_read_age_seconds{account="psa"} 90`,
@@ -186,6 +189,8 @@ func TestMetrics(t *testing.T) {
 		`trueup_health_age_seconds 30`,
 		`trueup_held{flow="cloud"} 2`,
 		`trueup_inbox{flow="cloud",kind="unmatched_customer"} 3`,
+		`trueup_last_good_read_age_seconds{account="microsoft",kind="customer"} 3600`,
+		`trueup_last_good_read_age_seconds{account="microsoft",kind="price"} 7200`,
 		`trueup_last_good_read_age_seconds{account="psa",kind="agreement"} 21600`,
 		`trueup_lease_held 1`,
 		`trueup_requests_total{account="psa",class="auth"} 1`,

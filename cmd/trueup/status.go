@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/all"
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/internal/daemon"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
 )
@@ -25,10 +27,10 @@ type statusJSON struct {
 }
 
 type accountStatus struct {
-	Account string       `json:"account"`
-	System  string       `json:"system"`
-	Kinds   []kindStatus `json:"kinds"`
-	Feed    time.Time    `json:"changes_read_at,omitzero"`
+	daemon.AccountHealth
+	System string       `json:"system"`
+	Kinds  []kindStatus `json:"kinds"`
+	Feed   time.Time    `json:"changes_read_at,omitzero"`
 }
 
 type kindStatus struct {
@@ -71,7 +73,8 @@ func (s *session) status(ctx context.Context) (statusJSON, error) {
 	out := statusJSON{Accounts: []accountStatus{}, Flows: []flowStatus{}}
 	for _, ac := range s.Accounts {
 		account := s.engine.Accounts[ac.Name]
-		status := accountStatus{Account: ac.Name, System: ac.System, Kinds: []kindStatus{}}
+		status := accountStatus{AccountHealth: daemon.AccountHealth{Account: ac.Name, Missing: []string{}}, System: ac.System, Kinds: []kindStatus{}}
+		var reads []daemon.ReadHealth
 		var err error
 		if _, status.Feed, err = s.store.Cursor(ctx, ac.Name); err != nil {
 			return out, err
@@ -92,6 +95,14 @@ func (s *session) status(ctx context.Context) (statusJSON, error) {
 				k.Gaps = append(k.Gaps, g.Reason)
 			}
 			status.Kinds = append(status.Kinds, k)
+			read := daemon.ReadHealth{Account: ac.Name, Kind: kind, Complete: k.Swept, Gaps: len(gaps)}
+			if len(gaps) > 0 {
+				read.Gap = gaps[0].Reason
+			}
+			reads = append(reads, read)
+		}
+		for _, health := range daemon.Accounts(reads) {
+			status.AccountHealth = health
 		}
 		out.Accounts = append(out.Accounts, status)
 	}
@@ -131,7 +142,12 @@ func (s *session) flowStatus(ctx context.Context, flow engine.Flow) (flowStatus,
 }
 
 func writeStatus(w io.Writer, s statusJSON) {
-	rows := [][]string{{"ACCOUNT", "KIND", "RECORDS", "LAST COMPLETE READ", "MISSING"}}
+	rows := [][]string{{"ACCOUNT", "LAST GOOD READ", "OLDEST KIND", "MISSING"}}
+	for _, account := range s.Accounts {
+		rows = append(rows, []string{account.Account, ago(account.Complete), account.Kind, cmp.Or(strings.Join(account.Missing, "; "), "nothing")})
+	}
+	table(w, rows)
+	rows = [][]string{{"\nACCOUNT", "KIND", "RECORDS", "LAST COMPLETE READ", "MISSING"}}
 	for _, account := range s.Accounts {
 		for _, k := range account.Kinds {
 			missing := ""

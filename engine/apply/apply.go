@@ -41,6 +41,8 @@ type Store interface {
 	Snapshots(ctx context.Context, links []string) (map[string]state.Memory, error)
 	CountRecords(ctx context.Context, account, kind string, parents ...string) (int, error)
 	Permit(ctx context.Context, run string) error
+	Journal(ctx context.Context, filter state.JournalFilter) ([]state.Entry, error)
+	Now(ctx context.Context) (time.Time, error) // by the clock that the journal is stamped with
 }
 
 // Applier writes the changes of one run.

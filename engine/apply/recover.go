@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -87,6 +89,11 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if seen == notThere && c.Op == plan.OpCreate {
+		if seen, note, err = a.stillComing(ctx, entry, note); err != nil {
+			return err
+		}
+	}
 	a.Log.Info("looked at an interrupted write", zap.String("run", a.Run), zap.String("intent", entry.Intent), zap.String("account", account.Name), zap.String("found", note))
 	entry.Note = note
 	switch seen {
@@ -98,6 +105,32 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 	}
 	entry.State, entry.Class = state.JournalUnknown, connectors.ClassUnknown
 	return a.Store.Append(ctx, entry)
+}
+
+// onItsWay is how long a system may still be making what it was asked for, when whoever asked died or the reply was lost: requests wait in networks and
+// queues, and a list may show a record later than it is there. No system we know says how long; it is longer than a request is waited for, and what is
+// made twice is billed twice, while a minute more costs nothing.
+const onItsWay = callTimeout
+
+// stillComing leaves open for a while a creation that is not there: it may have been sent a moment ago.
+func (a *Applier) stillComing(ctx context.Context, entry state.Entry, note string) (finding, string, error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return notSeen, note, err
+	}
+	history, err := a.Store.Journal(ctx, state.JournalFilter{Intent: entry.Intent})
+	if err != nil {
+		return notSeen, note, err
+	}
+	i := slices.IndexFunc(history, func(e state.Entry) bool { return e.State == state.JournalIntended }) // newest first
+	if i < 0 {
+		return notThere, note, nil
+	}
+	if age := now.Sub(history[i].At); age < onItsWay {
+		return notSeen, fmt.Sprintf("looked: it is not there yet, %s after it was to be sent; it may still come, and is looked for again after %s",
+			age.Round(time.Second), onItsWay), nil
+	}
+	return notThere, note, nil
 }
 
 // knownBeside counts the records that are known to stand where a creation would stand.

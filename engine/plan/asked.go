@@ -44,9 +44,9 @@ func Asks(p Plan) []Asked {
 // others.
 func MatterOf(flow string, h Held) (matter, customer string) {
 	switch h.Reason {
-	case OverCustomer:
+	case OverCustomer, OverCustomerTogether:
 		return ChangeID("matter", flow, string(OverCustomer), h.Change.Customer), h.Change.Customer
-	case OverRun:
+	case OverRun, OverRunTogether:
 		return ChangeID("matter", flow, string(OverRun)), ""
 	}
 	return MatterOfChange(flow, h.Change), h.Change.Customer

@@ -17,12 +17,12 @@ func TestAsks(t *testing.T) {
 	t.Parallel()
 	limit := model.NewQuantity(25)
 	guards := plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}}
-	p := plan.Guard(compute(pair("free", 10, 10, 12), pair("large", 10, 10, 60), pair("larger", 10, 10, 90), pair("conflict", 10, 12, 13)), guards, nil)
+	p := plan.Guard(compute(pair("free", 10, 10, 12), pair("large", 10, 10, 60), pair("larger", 10, 10, 90), pair("conflict", 10, 12, 13)), guards, nil, plan.Recent{})
 	asks := plan.Asks(p)
 	if len(asks) != 2 || len(asks[0].Plan.Changes) != 1 || asks[0].Plan.Digest() == asks[1].Plan.Digest() {
 		t.Fatalf("asked %+v", asks)
 	}
-	moved := plan.Asks(plan.Guard(compute(pair("large", 10, 10, 61), pair("larger", 10, 10, 90)), guards, nil))
+	moved := plan.Asks(plan.Guard(compute(pair("large", 10, 10, 61), pair("larger", 10, 10, 90)), guards, nil, plan.Recent{}))
 	if len(moved) != 2 {
 		t.Fatalf("asked %+v", moved)
 	}
@@ -53,7 +53,7 @@ func TestAsks(t *testing.T) {
 func TestAGroupIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	three := model.NewQuantity(3)
-	p := plan.Guard(compute(pair("a", 10, 10, 12), pair("b", 10, 10, 12)), plan.Guards{PerRun: plan.GroupLimit{Increase: &three}}, nil)
+	p := plan.Guard(compute(pair("a", 10, 10, 12), pair("b", 10, 10, 12)), plan.Guards{PerRun: plan.GroupLimit{Increase: &three}}, nil, plan.Recent{})
 	asks := plan.Asks(p)
 	if len(asks) != 1 || len(asks[0].Held) != 2 || len(asks[0].Plan.Changes) != 2 {
 		t.Fatalf("asked %+v", asks)

@@ -62,7 +62,7 @@ func TestBrakesSayFiguresLimitAndNextStep(t *testing.T) {
 		p := compute(c.pairs...)
 		p.Changes = append(p.Changes, c.create...)
 		b.WriteString(c.name + "\n")
-		p = plan.Guard(p, c.guards, plan.Extent{"Kea Logistics": model.NewQuantity(c.extent)})
+		p = plan.Guard(p, c.guards, plan.Extent{"Kea Logistics": model.NewQuantity(c.extent)}, plan.Recent{})
 		for _, h := range p.Held {
 			b.WriteString("  " + string(h.Reason) + " " + h.Change.Label + ": " + h.Detail + "\n    next: " + h.Next + "\n")
 		}
@@ -95,7 +95,7 @@ func TestNothingIsMadeForAHeldLine(t *testing.T) {
 	large.After, small.After = []string{"contract", "product"}, []string{"product"}
 	var p plan.Plan
 	p.Changes = []plan.Change{contract, product, large, small}
-	p = plan.Guard(p, plan.Guards{Unattended: true, PerCustomer: plan.GroupLimit{Bill: amount("50 GBP")}}, nil)
+	p = plan.Guard(p, plan.Guards{Unattended: true, PerCustomer: plan.GroupLimit{Bill: amount("50 GBP")}}, nil, plan.Recent{})
 	if len(p.Changes) != 2 || p.Changes[0].ID != "product" || p.Changes[1].ID != "new-small" {
 		t.Fatalf("let through %+v", p.Changes)
 	}

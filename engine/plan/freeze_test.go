@@ -68,7 +68,7 @@ func TestFreezeHoldsWhatCosts(t *testing.T) {
 	t.Parallel()
 	limit := model.NewQuantity(25)
 	guards := plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}, FrozenUntil: time.Date(2032, 1, 3, 0, 0, 0, 0, time.UTC)}
-	p := plan.Guard(compute(pair("small", 10, 10, 12), pair("bought", 10, 12, 10), pair("large", 10, 10, 60)), guards, nil)
+	p := plan.Guard(compute(pair("small", 10, 10, 12), pair("bought", 10, 12, 10), pair("large", 10, 10, 60)), guards, nil, plan.Recent{})
 	if len(p.Changes) != 0 || len(p.Held) != 3 {
 		t.Fatalf("changes %v, held %v", p.Changes, p.Held)
 	}
@@ -92,7 +92,7 @@ func TestCreditHoldStopsBuying(t *testing.T) {
 	on := pair("raised", 10, 10, 12)
 	p := compute(on, pair("bought", 10, 12, 10), pair("lowered", 10, 10, 8))
 	customer := p.Changes[0].Customer
-	held := plan.Guard(p, plan.Guards{OnHold: map[string]bool{customer: true}}, nil)
+	held := plan.Guard(p, plan.Guards{OnHold: map[string]bool{customer: true}}, nil, plan.Recent{})
 	var got []plan.Reason
 	for _, h := range held.Held {
 		if h.Change.Target.ID == "sub-raised" || h.Reason == plan.CreditHold {
@@ -102,7 +102,7 @@ func TestCreditHoldStopsBuying(t *testing.T) {
 	if len(got) != 1 || got[0] != plan.CreditHold {
 		t.Errorf("held %v", held.Held)
 	}
-	if other := plan.Guard(p, plan.Guards{OnHold: map[string]bool{"somebody else": true}}, nil); len(other.Held) != len(p.Held) {
+	if other := plan.Guard(p, plan.Guards{OnHold: map[string]bool{"somebody else": true}}, nil, plan.Recent{}); len(other.Held) != len(p.Held) {
 		t.Errorf("another customer's hold holds %v", other.Held)
 	}
 }
@@ -123,7 +123,7 @@ func TestSeatsOfAGroupAreLimited(t *testing.T) {
 		"the other direction":   {plan.Guards{PerRun: plan.GroupLimit{Decrease: &three}}, "", 12},
 		"taken from a customer": {plan.Guards{PerCustomer: plan.GroupLimit{Decrease: &three}}, "4 seats would be taken away, the limit is 3", 8},
 	} {
-		p := plan.Guard(compute(pair("a", 10, c.first, 10), pair("b", 10, c.first, 10)), c.guards, plan.Extent{"Kea": model.NewQuantity(1000)})
+		p := plan.Guard(compute(pair("a", 10, c.first, 10), pair("b", 10, c.first, 10)), c.guards, plan.Extent{"Kea": model.NewQuantity(1000)}, plan.Recent{})
 		got := ""
 		if len(p.Held) > 0 {
 			got = p.Held[0].Detail

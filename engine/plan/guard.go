@@ -14,13 +14,25 @@ import (
 // were made while something was held over a limit, or waiting would be enough to let it through.
 type Extent map[string]model.Quantity
 
-// Guard holds back what breaks a limit: first each change alone, then each customer's changes together, then the run. What
-// depends on a held change is held too. The result is sorted.
-func Guard(p Plan, g Guards, extent Extent) Plan {
+// Guard holds back what breaks a limit: first each change alone, then each customer's changes together, then the run; each by itself and
+// together with what was done shortly before. What depends on a held change is held too. The result is sorted.
+func Guard(p Plan, g Guards, extent Extent, recent Recent) Plan {
 	p.Changes = slices.Clone(p.Changes)
 	p.Held = slices.Clone(p.Held)
 	p.holdWhere(g.onCreditHold)
 	p.holdWhere(func(c Change) (Held, bool) { return g.change(c) })
+	done := map[string][]step{} // by customer
+	for _, c := range p.Changes {
+		if _, known := done[c.Customer]; !known {
+			done[c.Customer] = recent.steps(c.Customer)
+		}
+	}
+	p.holdWhere(func(c Change) (Held, bool) {
+		if !counted(c) {
+			return Held{}, false
+		}
+		return g.changeTogether(c, done[c.Customer], recent.since(c.Customer))
+	})
 
 	customers := map[string][]Change{}
 	for _, c := range p.Changes {
@@ -28,14 +40,22 @@ func Guard(p Plan, g Guards, extent Extent) Plan {
 	}
 	for customer, changes := range customers {
 		of := func(c Change) bool { return c.Customer == customer }
-		p.brake(g.PerCustomer.trips(changes, extent[customer], g.Unattended), of, OverCustomer, customer, "guards.per_customer")
+		if p.brake(g.PerCustomer.trips(stepsOf(changes), extent[customer], g.Unattended), of, OverCustomer, customer, "guards.per_customer") {
+			continue
+		}
+		t := g.PerCustomer.tripsTogether(changes, done[customer], recent.since(customer), extent[customer], g.Unattended)
+		p.brake(t, of, OverCustomerTogether, customer, "guards.per_customer")
 	}
 
 	var total model.Quantity
 	for _, seats := range extent {
 		total = total.Add(seats)
 	}
-	p.brake(g.PerRun.trips(p.Changes, total, g.Unattended), func(Change) bool { return true }, OverRun, "this run", "guards.per_run")
+	all := func(Change) bool { return true }
+	if !p.brake(g.PerRun.trips(stepsOf(p.Changes), total, g.Unattended), all, OverRun, "this run", "guards.per_run") {
+		t := g.PerRun.tripsTogether(p.Changes, recent.steps(""), recent.since(""), total, g.Unattended)
+		p.brake(t, all, OverRunTogether, "this run", "guards.per_run")
+	}
 
 	p.holdWhere(g.frozen) // last: what goes over a limit asks its approval meanwhile
 	p.holdDependents()
@@ -95,7 +115,7 @@ func (g Guards) change(c Change) (Held, bool) {
 		return over("share", "%s seats would become %s: %s%% fewer, the limit is %d%%", from, to, percent, l.Share)
 	}
 	sums := newSums()
-	sums.add(c)
+	sums.add(c.Effect)
 	if m, broken := exceeds(sums.cost, l.Cost); broken {
 		return over("cost", "it would cost %s", figures(m, "more", *l.Cost))
 	}
@@ -128,11 +148,11 @@ func newSums() sums {
 	return sums{map[string]model.Money{}, map[string]model.Money{}, map[string]model.Money{}, map[string]model.Money{}}
 }
 
-func (s sums) add(c Change) {
+func (s sums) add(e Effect) {
 	for _, part := range []struct {
 		m        model.Money
 		up, down map[string]model.Money
-	}{{c.Effect.Cost, s.cost, s.lessCost}, {c.Effect.Bill, s.bill, s.lessBill}} {
+	}{{e.Cost, s.cost, s.lessCost}, {e.Bill, s.bill, s.lessBill}} {
 		if part.m.Sign() > 0 {
 			addTo(part.up, part.m)
 		} else {
@@ -172,58 +192,59 @@ func figures(m model.Money, direction string, limit model.Money) string {
 	return text
 }
 
-// counted are the changes a brake looks at: those to things that exist and are billed or paid for.
+// counted are the changes a brake looks at: those to things that exist and are billed or paid for. What only tells people is not.
 func counted(c Change) bool {
-	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly()
+	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly() && c.Reason != Told && c.Tells == nil
 }
 
 // trip is a broken limit: its name, the figures, and which changes it holds.
 type trip struct {
 	limit, detail string
 	holds         func(Change) bool
+	shorter       bool // it would not be broken if less of what was done before counted
 }
 
-// trips finds the first limit that a group of changes breaks; nil when there is none.
-func (l GroupLimit) trips(changes []Change, extent model.Quantity, unattended bool) *trip {
-	var lowered, raised model.Quantity
+// trips finds the first limit that a group of steps breaks; nil when there is none.
+func (l GroupLimit) trips(steps []step, extent model.Quantity, unattended bool) *trip {
 	count, existing, billed := 0, newSums(), newSums()
-	bills := func(c Change) bool {
-		return counted(c) || unattended && c.Op == OpCreate && c.Target.Kind == model.KindLine
-	}
-	for _, c := range changes {
-		if bills(c) {
-			billed.add(c)
+	for _, s := range steps {
+		if s.counted || unattended && s.bills {
+			billed.add(s.effect)
 		}
-		if counted(c) {
+		if s.counted {
 			count++
-			lowered, raised = lowered.Add(c.seatsLowered()), raised.Add(c.seatsRaised())
-			existing.add(c)
+			existing.add(s.effect)
 		}
 	}
+	bills := func(c Change) bool {
+		s := stepOf(c)
+		return s.counted || unattended && s.bills
+	}
+	lowered, raised := seatsTaken(steps), seatsAdded(steps)
 	if percent, broken := shareBroken(l.Share, lowered, extent); broken {
 		detail := fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, percent, l.Share)
 		if lowered.Cmp(extent) > 0 {
 			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
 		}
-		return &trip{"share", detail, counted}
+		return &trip{limit: "share", detail: detail, holds: counted}
 	}
 	if l.Increase != nil && raised.Cmp(*l.Increase) > 0 {
-		return &trip{"increase", fmt.Sprintf("%s seats would be added, the limit is %s", raised, l.Increase), counted}
+		return &trip{limit: "increase", detail: fmt.Sprintf("%s seats would be added, the limit is %s", raised, l.Increase), holds: counted}
 	}
 	if l.Decrease != nil && lowered.Cmp(*l.Decrease) > 0 {
-		return &trip{"decrease", fmt.Sprintf("%s seats would be taken away, the limit is %s", lowered, l.Decrease), counted}
+		return &trip{limit: "decrease", detail: fmt.Sprintf("%s seats would be taken away, the limit is %s", lowered, l.Decrease), holds: counted}
 	}
 	if l.Count > 0 && count > l.Count {
-		return &trip{"count", fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), counted}
+		return &trip{limit: "count", detail: fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), holds: counted}
 	}
 	if m, broken := exceeds(existing.cost, l.Cost); broken {
-		return &trip{"cost", "it would cost " + figures(m, "more", *l.Cost), counted}
+		return &trip{limit: "cost", detail: "it would cost " + figures(m, "more", *l.Cost), holds: counted}
 	}
 	if m, what, broken := existing.dropped(l.Drop); broken {
-		return &trip{"drop", what + " " + figures(m, "less", *l.Drop), counted}
+		return &trip{limit: "drop", detail: what + " " + figures(m, "less", *l.Drop), holds: counted}
 	}
 	if m, broken := exceeds(billed.bill, l.Bill); broken {
-		return &trip{"bill", "customers would be billed " + figures(m, "more", *l.Bill), bills}
+		return &trip{limit: "bill", detail: "customers would be billed " + figures(m, "more", *l.Bill), holds: bills}
 	}
 	return nil
 }
@@ -241,23 +262,20 @@ func (c Change) seatsLowered() model.Quantity {
 	return from.Sub(to)
 }
 
-func (c Change) seatsRaised() model.Quantity {
-	from, to, seats := c.Seats()
-	if !seats || to.Cmp(from) <= 0 {
-		return model.Quantity{}
-	}
-	return to.Sub(from)
-}
-
-// brake holds the changes of a group that a broken limit is about.
-func (p *Plan) brake(t *trip, in func(Change) bool, reason Reason, group, limits string) {
+// brake holds the changes of a group that a broken limit is about, if one is broken.
+func (p *Plan) brake(t *trip, in func(Change) bool, reason Reason, group, limits string) (broken bool) {
 	if t == nil {
-		return
+		return false
+	}
+	mend := "raise " + limits + "." + t.limit
+	if t.shorter {
+		mend += " or shorten guards.together"
 	}
 	p.holdWhere(func(c Change) (Held, bool) {
-		return Held{c, reason, group + ": " + t.detail, "check the changes, then release them for this plan with trueup approve, or raise " + limits + "." + t.limit + " in the flow"},
+		return Held{c, reason, group + ": " + t.detail, "check the changes, then release them for this plan with trueup approve, or " + mend + " in the flow"},
 			in(c) && t.holds(c)
 	})
+	return true
 }
 
 func (p *Plan) holdWhere(hold func(Change) (Held, bool)) {

@@ -138,7 +138,7 @@ func TestGuards(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := plan.Guard(compute(c.pairs...), c.guards, extent)
+			p := plan.Guard(compute(c.pairs...), c.guards, extent, plan.Recent{})
 			if c.want == "" {
 				if len(p.Held) != 0 || len(p.Changes) != len(c.pairs) {
 					t.Fatalf("held %+v", p.Held)
@@ -167,7 +167,7 @@ func TestABrakeDoesNotHoldAKeptID(t *testing.T) {
 	met.Rules = map[string]plan.FieldRule{"subscription": {Owner: plan.OwnerVendor, Keep: true}}
 	met.Vendor.Now, met.PSA.Now = model.Fields{"subscription": model.Text("sub-met")}, model.Fields{"subscription": model.Empty(model.TypeText)}
 	met.PSA.Writable = map[string]bool{"subscription": true}
-	p := plan.Guard(compute(pair("gone", 20, 1, 20), met, over), plan.Guards{PerCustomer: plan.GroupLimit{Share: 30, Count: 1}}, plan.Extent{"Kea Logistics": model.NewQuantity(30)})
+	p := plan.Guard(compute(pair("gone", 20, 1, 20), met, over), plan.Guards{PerCustomer: plan.GroupLimit{Share: 30, Count: 1}}, plan.Extent{"Kea Logistics": model.NewQuantity(30)}, plan.Recent{})
 	var why []plan.Reason
 	for _, c := range p.Changes {
 		why = append(why, c.Reason)
@@ -185,7 +185,7 @@ func TestWhatNeedsAHeldChangeIsHeldToo(t *testing.T) {
 		{ID: "line", Op: plan.OpCreate, After: []string{"contract"}, Target: plan.Ref{Kind: model.KindLine}},
 		{ID: "contract", Op: plan.OpCreate, After: []string{"company"}, Target: plan.Ref{Kind: model.KindContract}},
 	}
-	p = plan.Guard(p, plan.Guards{}, nil)
+	p = plan.Guard(p, plan.Guards{}, nil, plan.Recent{})
 	if len(p.Changes) != 0 || len(p.Held) != 2 {
 		t.Fatalf("got %d changes, %d held; want 0, 2", len(p.Changes), len(p.Held))
 	}
@@ -219,7 +219,7 @@ func TestSameInputSameBytes(t *testing.T) {
 		shuffled := slices.Clone(pairs)
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		one, two := render(plan.Guard(compute(pairs...), plan.Guards{}, nil)), render(plan.Guard(compute(shuffled...), plan.Guards{}, nil))
+		one, two := render(plan.Guard(compute(pairs...), plan.Guards{}, nil, plan.Recent{})), render(plan.Guard(compute(shuffled...), plan.Guards{}, nil, plan.Recent{}))
 		if one != two {
 			t.Fatalf("the order of the input shows:\n%s", cmp.Diff(one, two))
 		}
@@ -292,7 +292,7 @@ func TestDigestNamesWhatWouldBeWritten(t *testing.T) {
 
 func TestRenderings(t *testing.T) {
 	t.Parallel()
-	p := plan.Guard(compute(pair("up", 10, 10, 13), pair("committed", 10, 10, 6)), plan.Guards{}, nil)
+	p := plan.Guard(compute(pair("up", 10, 10, 13), pair("committed", 10, 10, 6)), plan.Guards{}, nil, plan.Recent{})
 	var text, markdown bytes.Buffer
 	if err := plan.Render(&text, p, plan.FormatText, 20); err != nil {
 		t.Fatal(err)

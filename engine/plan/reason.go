@@ -54,6 +54,10 @@ const (
 	CreditHold       Reason = "credit_hold"
 	Frozen           Reason = "frozen"
 
+	OverChangeTogether   Reason = "over_change_limit_together"
+	OverCustomerTogether Reason = "over_customer_limit_together"
+	OverRunTogether      Reason = "over_run_limit_together"
+
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
 	UnmatchedCustomer Reason = "unmatched_customer"
@@ -119,6 +123,10 @@ var sentences = map[Reason]string{
 	Refused:          "the vendor refused it",
 	CreditHold:       "the PSA has the customer on credit hold, so no seats are added",
 	Frozen:           "the flow writes nothing that costs at this time",
+
+	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
+	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
+	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",

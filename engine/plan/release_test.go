@@ -27,7 +27,7 @@ func TestOnlyLimitsCanBeReleased(t *testing.T) {
 	incomplete.Complete = false
 	limit := model.NewQuantity(25)
 	p := plan.Guard(compute(pair("free", 10, 10, 12), pair("large", 10, 10, 60), conflict, committed, incomplete),
-		plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}}, nil)
+		plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}}, nil, plan.Recent{})
 	released, ok := plan.Release(p)
 	if !ok {
 		t.Fatal("nothing was released")
@@ -60,10 +60,10 @@ func TestAReleaseHasADigestOfItsOwn(t *testing.T) {
 	limit, wide := model.NewQuantity(25), model.NewQuantity(500)
 	guards := func(q *model.Quantity) plan.Guards { return plan.Guards{PerChange: plan.ChangeLimit{Increase: q}} }
 	world := func(large int64) plan.Plan { return compute(pair("free", 10, 10, 12), pair("large", 10, 10, large)) }
-	within := plan.Guard(world(60), guards(&limit), nil)
+	within := plan.Guard(world(60), guards(&limit), nil, plan.Recent{})
 	released, _ := plan.Release(within)
-	moved, _ := plan.Release(plan.Guard(world(61), guards(&limit), nil))
-	unlimited := plan.Guard(world(60), guards(&wide), nil)
+	moved, _ := plan.Release(plan.Guard(world(61), guards(&limit), nil, plan.Recent{}))
+	unlimited := plan.Guard(world(60), guards(&wide), nil, plan.Recent{})
 	seen := map[string]bool{}
 	for _, p := range []plan.Plan{within, released, moved, unlimited} {
 		seen[p.Digest()] = true
@@ -71,7 +71,7 @@ func TestAReleaseHasADigestOfItsOwn(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("four plans have %d digests", len(seen))
 	}
-	again, _ := plan.Release(plan.Guard(world(60), guards(&limit), nil))
+	again, _ := plan.Release(plan.Guard(world(60), guards(&limit), nil, plan.Recent{}))
 	if again.Digest() != released.Digest() {
 		t.Error("the same release has two digests")
 	}
@@ -90,7 +90,7 @@ func TestWhatWaitsForAReleasedChangeGoesWithIt(t *testing.T) {
 	p := compute(pair("large", 10, 10, 60))
 	line := plan.Change{ID: "line", Op: plan.OpChange, Side: plan.PSA, Account: "psa", Target: plan.Ref{Kind: model.KindLine, ID: "line-large", Parent: "a1"}, After: []string{p.Changes[0].ID}}
 	p.Changes = append(p.Changes, line)
-	held := plan.Guard(p, plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}}, nil)
+	held := plan.Guard(p, plan.Guards{PerChange: plan.ChangeLimit{Increase: &limit}}, nil, plan.Recent{})
 	if len(held.Held) != 2 {
 		t.Fatalf("%d are held, want both", len(held.Held))
 	}

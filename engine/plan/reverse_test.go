@@ -110,7 +110,7 @@ func TestReverse(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := plan.Guard(plan.Reverse("f", "run-1", today, []plan.Reversal{c.done}), plan.Guards{}, nil)
+			p := plan.Guard(plan.Reverse("f", "run-1", today, []plan.Reversal{c.done}), plan.Guards{}, nil, plan.Recent{})
 			if diff := cmp.Diff(c.want, told(p)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

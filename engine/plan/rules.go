@@ -58,6 +58,8 @@ type Guards struct {
 	PerRun      GroupLimit
 	Decrease    Decrease
 	Cancel      Cancel
+	// Together is for how long what was done counts together with a plan, as if it were one; 0 for the plan alone. The caller collects it (Recent).
+	Together time.Duration
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
 	// OnHold are the customers for whom no seats are added, since the PSA has them on credit hold.

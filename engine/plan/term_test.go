@@ -225,7 +225,7 @@ func TestGuardsOfScheduledChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := Compute(Input{Flow: "f", First: FirstVendor, Pairs: []Pair{lowered(t, tt.to, tt.alter)}})
-			guarded := Guard(p, tt.guards, Extent{"Kea": model.NewQuantity(10)})
+			guarded := Guard(p, tt.guards, Extent{"Kea": model.NewQuantity(10)}, Recent{})
 			if diff := cmp.Diff(tt.want, summary(guarded)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}

@@ -69,6 +69,7 @@
 //	  per_change: {increase: 25, decrease: 25, share: 60%, cost: 500 GBP, drop: 500 GBP}
 //	  per_customer: {share: 50%, count: 20, cost: 1000 GBP, drop: 1000 GBP, bill: 2000 GBP}
 //	  per_run: {share: 10%, count: 200, cost: 5000 GBP, drop: 5000 GBP, bill: 10000 GBP}
+//	  together: 24h                # default: for how long what was done counts together with a plan; 1h to 168h, or run for the plan alone
 //	  decrease: window             # default; hold
 //	  cancel: hold                 # default; term_end
 //	tell: {renewal: {days: [60, 30, 10]}}   # default: days before the end of a term at which an open decision is told
@@ -81,7 +82,9 @@
 // brake off. One seat never breaks a share, unless it is the last. increase and decrease are seats, count is changes to
 // existing lines. The amounts are a month: cost is vendor cost added, drop is what customers would be billed or the vendor
 // would charge less (each alone; what goes up elsewhere does not make up for it), bill is what customers would be billed more. New
-// lines count in bill only, and only with mode: write, because in the other modes a person reviews the plan and its price.
+// lines count in bill only, and only with mode: write, because in the other modes a person reviews the plan and its price. What the flow
+// wrote in the time of together counts as if it were part of the plan, so that many small steps are seen as one; what people released
+// does not count, and what went down and up again was not lowered.
 package config
 
 import (

@@ -234,7 +234,7 @@ lines: {fields: {quantity: {owner: both}}}
 			First: plan.FirstHold, MissingPSA: engine.MissingPropose, Refused: plan.RefusalHold,
 			Fields: map[string]plan.FieldRule{"quantity": {Owner: plan.OwnerBoth, Conflict: plan.ConflictHold}},
 		},
-		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
+		Guards:   plan.Guards{PerCustomer: plan.GroupLimit{Share: 50}, PerRun: plan.GroupLimit{Share: 10}, Together: 24 * time.Hour, Decrease: plan.DecreaseWindow, Cancel: plan.CancelHold},
 		TermEnds: []int{60, 30, 10},
 		Tell:     engine.TellRules{Lines: engine.TellNote},
 	}
@@ -272,6 +272,7 @@ guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
   per_customer: {share: 100%, increase: 25, decrease: 5, count: 20, drop: 500 GBP}
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
+  together: 36h
   decrease: hold
   cancel: term_end
   credit_hold: increase
@@ -308,6 +309,7 @@ tell:
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
 			PerCustomer: plan.GroupLimit{Share: 100, Increase: &increase, Decrease: &decrease, Count: 20, Drop: &cost},
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
+			Together:    36 * time.Hour,
 			Decrease:    plan.DecreaseHold,
 			Cancel:      plan.CancelTermEnd,
 		},

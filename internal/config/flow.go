@@ -294,6 +294,7 @@ func readGuards(n *strictyaml.Node) guards {
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
 	g.creditHold = oneOf(m.Get("credit_hold"), "none", "increase", "none") == "increase"
 	g.freeze = readFreeze(m.Get("freeze"))
+	g.Together = readTogether(m.Get("together"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
 	return g

@@ -37,14 +37,29 @@ func (f *figures) add(g figures) {
 }
 
 // typed are the numbers of seats that people typed for one subscription since its two sides were last equal; "" for none.
-type typed struct{ vendor, psa string }
+type typed struct {
+	vendor, psa string
+	scheduled   bool // what was typed in the PSA was scheduled for the end of the term before anything was typed at the vendor
+	amid        bool // what was typed at the vendor was typed while a run went on
+}
+
+// bought are the seats of a subscription at the vendor since an instant.
+type bought struct {
+	seats string
+	since time.Time
+}
 
 // oracle watches both systems and knows what people did to them.
 type oracle struct {
 	figures
 	vendorWorld, psaWorld *memory.World
 	open                  map[string]typed           // by subscription
-	typedInPSA            map[string]int             // by subscription: how often people typed seats on its line
+	onLine                map[string]map[string]bool // by subscription: the numbers of seats that people typed on its line
+	committed             map[string]bool            // subscriptions of which the vendor takes no seat back before the end of the term
+	had                   map[string][]bought        // by subscription: what was bought, oldest first
+	agreed                map[string]string          // by subscription: the seats when both sides were last equal
+	waits                 map[string][]string        // by subscription: numbers that wait for the end of the term, oldest first
+	onLines               map[string][]string        // by subscription: the seats on its line when the run began, and those typed there since; nil between runs
 	ever                  map[string]map[string]bool // by subscription: all numbers of seats that people typed
 	paid                  map[string]model.Value     // by line: the price that a person typed
 	deleted, vanished     map[string]bool            // subscriptions
@@ -56,8 +71,8 @@ type oracle struct {
 }
 
 func newOracle(vendor, psa *memory.World) *oracle {
-	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, typedInPSA: map[string]int{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{},
-		deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string][]time.Time{}}
+	return &oracle{vendorWorld: vendor, psaWorld: psa, open: map[string]typed{}, onLine: map[string]map[string]bool{}, committed: map[string]bool{},
+		had: map[string][]bought{}, agreed: map[string]string{}, waits: map[string][]string{}, ever: map[string]map[string]bool{}, paid: map[string]model.Value{}, deleted: map[string]bool{}, vanished: map[string]bool{}, endedByUser: map[string]bool{}, overtyped: map[string][]time.Time{}}
 }
 
 func (o *oracle) total() int { return o.vendorWorld.TotalEffects() + o.psaWorld.TotalEffects() }
@@ -80,19 +95,23 @@ func (o *oracle) lines() []connectors.Ref {
 	return refs
 }
 
-// types notes that a person typed a number of seats on one side.
+// types notes that a person is about to type a number of seats on one side.
 func (o *oracle) types(sub string, onPSA bool, seats string) {
 	if o.ever[sub] == nil {
-		o.ever[sub] = map[string]bool{}
+		o.ever[sub], o.onLine[sub] = map[string]bool{}, map[string]bool{}
 	}
 	o.ever[sub][seats] = true
 	o.edits++
 	t := o.open[sub]
+	t.scheduled = t.scheduled || t.psa != "" && t.psa == o.atRenewal(sub)
 	if onPSA {
-		o.typedInPSA[sub]++
-		t.psa = seats
+		o.onLine[sub][seats] = true
+		t.psa, t.scheduled = seats, false
+		if o.onLines != nil {
+			o.onLines[sub] = append(o.onLines[sub], seats)
+		}
 	} else {
-		t.vendor = seats
+		t.vendor, t.amid = seats, o.onLines != nil
 	}
 	if t.vendor != "" && t.psa != "" {
 		o.opposed++
@@ -115,6 +134,65 @@ func (o *oracle) sides(id string) (vendor, psa string, ok bool) {
 	return vendor, psa, vendor != "" && psa != ""
 }
 
+// watch notes what is bought, at an instant.
+func (o *oracle) watch(now time.Time) {
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		seats, had := sub.Fields["quantity"].String(), o.had[sub.ID]
+		if len(had) == 0 || had[len(had)-1].seats != seats {
+			o.had[sub.ID] = append(had, bought{seats, now})
+		}
+	}
+}
+
+// begins notes what a run that begins can read.
+func (o *oracle) begins() {
+	o.onLines = map[string][]string{}
+	for _, line := range o.psaWorld.Records("addition") {
+		if sub := billed(line); !ended(line) {
+			o.onLines[sub] = append(o.onLines[sub], line.Fields["quantity"].String())
+		}
+	}
+}
+
+// ends notes what a run that is over scheduled: the number on the line, and no other. What was typed at the vendor meanwhile came while that was on
+// its way, and nothing that the vendor answers tells one from the other: it counts as typed afterwards.
+func (o *oracle) ends(now time.Time) error {
+	for _, sub := range o.vendorWorld.Records("subscription") {
+		next, waits := sub.Fields["scheduledNextTermInstructions.quantity"].String(), o.waits[sub.ID]
+		if next != "" && (len(waits) == 0 || waits[len(waits)-1] != next) {
+			if !slices.Contains(o.onLines[sub.ID], next) {
+				return fmt.Errorf("subscription %s renews with %s seats, and its line had %s", sub.ID, next, o.onLines[sub.ID])
+			}
+			o.waits[sub.ID] = append(waits, next)
+		}
+		if t := o.open[sub.ID]; t.amid {
+			t.amid, t.scheduled = false, t.scheduled || t.psa != "" && t.psa == next
+			o.open[sub.ID] = t
+		}
+	}
+	o.onLines = nil
+	o.watch(now)
+	return nil
+}
+
+// boughtAt reports whether so many seats were bought at an instant, or until then.
+func (o *oracle) boughtAt(sub, seats string, at time.Time) bool {
+	had := o.had[sub]
+	for i, b := range had {
+		if b.seats == seats && !b.since.After(at) && (i+1 == len(had) || !had[i+1].since.Before(at)) {
+			return true
+		}
+	}
+	return false
+}
+
+// fewer compares two numbers of seats.
+func fewer(a, b string) bool {
+	x, _ := model.ParseQuantity(a)
+	y, _ := model.ParseQuantity(b)
+	return x.Cmp(y) < 0
+}
+
 // atRenewal are the seats that are scheduled for the end of a subscription's term; "" for none.
 func (o *oracle) atRenewal(id string) string {
 	for _, sub := range o.vendorWorld.Records("subscription") {
@@ -131,11 +209,17 @@ func (o *oracle) settled(id string) error {
 	if !ok || vendor != psa {
 		return nil
 	}
-	t := o.open[id]
+	t, before := o.open[id], o.agreed[id]
 	delete(o.open, id)
+	o.agreed[id] = vendor
+	lowered := fewer(t.psa, before)
+	if t.vendor != "" {
+		before = t.vendor
+	}
 	switch {
-	case t.psa != "" && t.psa == o.atRenewal(id) && (t.vendor == "" || t.vendor == vendor):
-		return nil // the vendor takes them back at the end of the term only, and was told so; what was typed there counts until then
+	case t.psa != "" && t.psa == o.atRenewal(id) && vendor == before && (t.vendor == "" || t.scheduled) && o.committed[id] && lowered:
+		// The vendor takes them back at the end of the term only, and was told so. Until then both sides have what was bought before, or what was typed
+		// at the vendor since.
 	case t.vendor != "" && t.psa != "":
 		return fmt.Errorf("subscription %s: people typed %s at the vendor and %s in the PSA, and both became %s without being asked", id, t.vendor, t.psa, vendor)
 	case t.vendor != "" && t.vendor != vendor || t.psa != "" && t.psa != vendor:
@@ -201,6 +285,9 @@ func (o *oracle) judge(store *state.Store) error {
 	}
 	for _, sub := range o.vendorWorld.Records("subscription") {
 		line, there := bySub[sub.ID]
+		if err := o.scheduled(sub.ID); err != nil {
+			return err
+		}
 		what := ""
 		switch {
 		case o.deleted[sub.ID] && there && !ended(line):
@@ -230,6 +317,15 @@ func (o *oracle) judge(store *state.Store) error {
 	}
 	_, err := store.VerifyJournal(context.Background())
 	return err
+}
+
+// scheduled checks that the vendor was told the last number that waits for the end of the term, and no other.
+func (o *oracle) scheduled(sub string) error {
+	next, waits := o.atRenewal(sub), o.waits[sub]
+	if len(waits) > 0 && next != waits[len(waits)-1] {
+		return fmt.Errorf("subscription %s renews with %q seats, and %s were typed last of those that wait for the end of its term", sub, next, waits[len(waits)-1])
+	}
+	return nil
 }
 
 // costs compares a line's cost with the price sheet; what a person typed into it is reported as a foreign edit.
@@ -275,7 +371,7 @@ func (o *oracle) once(store *state.Store) error {
 		return err
 	}
 	slices.Reverse(entries) // oldest first
-	done, scheduled, putBack := map[string]state.Entry{}, map[string]model.Value{}, map[string]int{}
+	done, putBack := map[string]state.Entry{}, map[string]bool{}
 	for _, entry := range entries {
 		if entry.State != state.JournalIntended {
 			continue
@@ -295,21 +391,15 @@ func (o *oracle) once(store *state.Store) error {
 		}
 		does := []string{c.ID}
 		switch c.Op {
-		case plan.OpSchedule:
+		case plan.OpSchedule, plan.OpChange:
 			does = nil
 			for _, f := range c.Fields {
-				if scheduled[c.ID+f.Field] == f.To {
-					return fmt.Errorf("%s was scheduled twice in a row: %s %s", f.To, c.Label, f.Field)
+				if err := o.allowed(c, f, entry.At); err != nil {
+					return err
 				}
-				scheduled[c.ID+f.Field] = f.To
-			}
-		case plan.OpChange:
-			does = nil
-			for _, f := range c.Fields {
-				if f.Reason == plan.Committed { // the committed number is put back after each lower one that a person typed
-					if putBack[c.Pair.Vendor.ID]++; putBack[c.Pair.Vendor.ID] > o.typedInPSA[c.Pair.Vendor.ID] {
-						return fmt.Errorf("%s was put back %d times after %d edits in the PSA", c.Label, putBack[c.Pair.Vendor.ID], o.typedInPSA[c.Pair.Vendor.ID])
-					}
+				if f.Reason == plan.Committed { // a number that a person typed gives way to what is bought; that is the same each time
+					putBack[c.Pair.Vendor.ID+" "+f.From.String()] = true
+					does = append(does, fmt.Sprintf("%s: %s %s is put back", c.ID, f.Field, f.From))
 					continue
 				}
 				what := fmt.Sprintf("%s: %s becomes %s", c.ID, f.Field, f.To)
@@ -325,6 +415,31 @@ func (o *oracle) once(store *state.Store) error {
 			}
 			done[what] = entry
 		}
+	}
+	for what := range putBack {
+		sub, seats, _ := strings.Cut(what, " ")
+		if !slices.Contains(o.waits[sub], seats) {
+			return fmt.Errorf("subscription %s: %s seats were put back, and do not wait for the end of the term", sub, seats)
+		}
+	}
+	return nil
+}
+
+// allowed checks one field of a change that had an effect against what people typed and the vendor takes.
+func (o *oracle) allowed(c plan.Change, f plan.FieldChange, at time.Time) error {
+	sub := c.Pair.Vendor.ID
+	from, to := f.From.String(), f.To.String()
+	switch {
+	case c.Op == plan.OpSchedule && (f.Field != "next_quantity" || !o.onLine[sub][to]):
+		return fmt.Errorf("subscription %s: %s %s was scheduled, which nobody typed on its line", sub, f.Field, to)
+	case c.Op == plan.OpSchedule && !o.committed[sub]:
+		return fmt.Errorf("subscription %s: %s seats wait for the end of the term, and the vendor takes seats back at any time", sub, to)
+	case c.Op == plan.OpChange && c.Side == plan.Vendor && f.Field == "quantity" && o.committed[sub] && fewer(to, from):
+		return fmt.Errorf("subscription %s: %s seats became %s inside a term in which the vendor takes none back", sub, from, to)
+	case f.Reason == plan.Committed && (!o.onLine[sub][from] || !fewer(from, to)):
+		return fmt.Errorf("subscription %s: %s seats on its line were put back to %s, and nobody had lowered them to that", sub, from, to)
+	case f.Reason == plan.Committed && !o.boughtAt(sub, to, at):
+		return fmt.Errorf("subscription %s: its line was put back to %s seats, and so many were not bought then", sub, to)
 	}
 	return nil
 }

@@ -193,8 +193,10 @@ func (p *play) run(opts engine.Options) error {
 	p.now = p.now.Add(5 * time.Minute)
 	p.asked, p.died = 0, false
 	opts.Trigger = state.TriggerSchedule
+	p.begins()
 	result, err := p.engine.Run(context.Background(), p.flow, opts)
 	p.last, p.lastErr = result, err
+	ended := p.ends(p.now)
 	if p.died {
 		p.deaths++
 		p.dieAt = 0
@@ -203,7 +205,7 @@ func (p *play) run(opts engine.Options) error {
 			return err
 		}
 	}
-	return p.look()
+	return errors.Join(ended, p.look())
 }
 
 func (p *play) runWith(m *mortal, opts engine.Options) error {
@@ -262,6 +264,7 @@ func (p *play) step(s step) error {
 		p.orders++
 		id, seats := fmt.Sprintf("s-%d", p.orders), p.number()
 		p.types(id, false, seats.String())
+		p.committed[id] = s.n%3 == 0
 		term := []string{"P1Y", "P1M"}[s.n%2]
 		return p.add(p.vendor, connectors.Record{Kind: "subscription", Parent: tenant.ID, ID: id, Fields: model.Fields{
 			"sku": model.Text("0007:0002"), "offerName": model.Text("Business Premium"), "quantity": seats, "termDuration": model.Text(term),
@@ -391,7 +394,9 @@ func (p *play) editSeats(w *memory.World, refs []connectors.Ref, at int) error {
 	err := p.settled(sub)
 	seats := p.number()
 	p.types(sub, w == p.psa, seats.String())
-	return errors.Join(err, w.Edit(ref, "quantity", seats))
+	err = errors.Join(err, w.Edit(ref, "quantity", seats))
+	p.watch(p.now)
+	return err
 }
 
 // playOut lives through a history and returns its figures, or what was violated.

@@ -251,8 +251,60 @@ func lockFences(t *testing.T, b *bench) {
 	b.clock.Advance(state.LeaseTime)
 	equal(t, "daemons after a silence", len(must[map[string]string](t)(b.Daemons(ctx))), 0)
 	ok(t, b.Heard(ctx, run.ID))
-	must[*state.Lock](t)(b.open(state.WithClock(b.clock.Now)).Join(ctx, "beta"))
+	must[*state.Lock](t)(b.open(by(b.clock.Now)...).Join(ctx, "beta"))
 	refused(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID}), state.ErrLockLost)
 	ok(t, lock.Release(ctx))
 	ok(t, b.Append(ctx, state.Entry{Intent: "late", State: state.JournalIntended, Run: run.ID})) // no daemon any more: a command
+}
+
+// Two daemons on machines whose clocks are minutes off share a database by the clock of its server. A file is on one machine, which has one clock.
+func lockSkewed(t *testing.T, b *bench) {
+	ctx := t.Context()
+	machine := func(off time.Duration) *state.Store {
+		if _, several := b.Database(); !several {
+			off = 0
+		}
+		return b.open(state.WithServerClock(b.clock.Now), state.WithClock(func() time.Time { return b.clock.Now().Add(off) }))
+	}
+	fast, slow, right := machine(2*time.Minute), machine(-2*time.Minute), machine(0)
+	joined := func(s *state.Store, name string) *state.Lock {
+		lock, err := s.Join(ctx, name)
+		if _, several := b.Database(); !several && name != "fast" {
+			refused(t, err, state.ErrLocked)
+			return nil
+		}
+		ok(t, err)
+		return lock
+	}
+	locks := []*state.Lock{joined(fast, "fast"), joined(slow, "slow"), joined(right, "right")}
+	live := len(must[map[string]string](t)(right.Daemons(ctx)))
+	run := must[state.Run](t)(fast.StartRun(ctx, newRun("of the fast one")))
+	other := must[state.Run](t)(right.StartRun(ctx, newRun("of the right one")))
+	equal(t, "when both began", []time.Time{run.Started, other.Started}, []time.Time{b.clock.Now(), b.clock.Now()})
+
+	b.clock.Advance(state.LeaseTime - time.Nanosecond) // all are as silent as they may be
+	for name, s := range map[string]*state.Store{"fast": fast, "slow": slow, "right": right} {
+		equal(t, "daemons that the "+name+" one sees", len(must[map[string]string](t)(s.Daemons(ctx))), live)
+		equal(t, "runs that the "+name+" one takes over", len(must[[]state.Run](t)(s.EndSilentRuns(ctx))), 0)
+		_, err := s.StartRun(ctx, newRun("of the fast one"))
+		refused(t, err, state.ErrRunning, run.ID)
+	}
+	for _, lock := range locks {
+		if lock != nil {
+			ok(t, lock.Renew(ctx))
+		}
+	}
+	ok(t, fast.Heard(ctx, run.ID))
+	ok(t, right.Permit(ctx, other.ID))
+	_, err := right.UpsertRecords(ctx, "psa", []connectors.Record{{Kind: "addition", ID: "1"}}, other.ID)
+	ok(t, err)
+	b.clock.Advance(time.Second)
+	late := must[state.Run](t)(slow.StartRun(ctx, newRun("of the slow one")))
+	_, err = slow.UpsertRecords(ctx, "psa", []connectors.Record{{Kind: "addition", ID: "1"}}, late.ID)
+	ok(t, err)
+	// What the slow one saw after the fast one began was there.
+	equal(t, "gone", len(must[[]connectors.Ref](t)(fast.MarkGone(ctx, "psa", "addition", nil, nil, run.ID))), 0)
+	b.clock.Advance(state.LeaseTime) // the runs died; of the daemons too
+	equal(t, "taken over by the slow one", len(must[[]state.Run](t)(slow.EndSilentRuns(ctx))), 2)
+	equal(t, "daemons in the end", len(must[map[string]string](t)(slow.Daemons(ctx))), 0)
 }

@@ -79,6 +79,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: all entries or none", journalAtomic},
 		{"journal: settled in one piece", journalSettle},
 		{"journal: open intents", journalOpen},
+		{"journal: what a flow wrote lately", journalWritten},
 		{"journal: history by link, record, run and intent", journalFilter},
 		{"journal: the chain holds and its head moves", journalVerify},
 		{"journal: written by many at once", journalRace},
@@ -91,8 +92,8 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
-
 		{"lock: who is taken for dead begins no write", lockFences},
+		{"lock: machines whose clocks differ neither lose nor steal", lockSkewed},
 		{"budgets: turns follow each other, whoever takes them", budgets},
 		{"budgets: what the system asks holds everybody", budgetsHeld},
 
@@ -102,7 +103,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 			t.Parallel()
 			clock := &Clock{now: time.Date(2031, 1, 31, 6, 0, 0, 0, time.UTC)}
 			open := database(t)
-			c.test(t, &bench{open(state.WithClock(clock.Now)), clock, open})
+			c.test(t, &bench{open(by(clock.Now)...), clock, open})
 		})
 	}
 }
@@ -112,6 +113,11 @@ type bench struct {
 	*state.Store
 	clock *Clock
 	open  Opener
+}
+
+// by lets a store live by a clock, whoever's clock counts.
+func by(now func() time.Time) []state.Option {
+	return []state.Option{state.WithClock(now), state.WithServerClock(now)}
 }
 
 // Clock is a clock for tests.

@@ -93,7 +93,7 @@ func picture(t testing.TB, b *bench, run string) string {
 func tenants(t *testing.T, b *bench) {
 	ctx := t.Context()
 	of := func(name string) *bench {
-		return &bench{b.open(state.WithClock(b.clock.Now), state.WithTenant(name)), b.clock, b.open}
+		return &bench{b.open(append(by(b.clock.Now), state.WithTenant(name))...), b.clock, b.open}
 	}
 	north, south := of("north"), of("south")
 	empty := picture(t, north, "")
