@@ -39,6 +39,9 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 	}
 	exec(t, db, "ATTACH '"+source+"' AS new")
 	for _, table := range append(state.Kept(), "lease") {
+		if table == "told" {
+			continue // it came later
+		}
 		var columns string
 		if err := db.QueryRow("SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name <> 'tenant'", table).Scan(&columns); err != nil {
 			t.Fatal(err)
