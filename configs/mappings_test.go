@@ -133,6 +133,7 @@ func TestWhatWeWrite(t *testing.T) {
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip",
+			"ticket.status",
 		},
 	}
 	for _, d := range systems {
