@@ -213,6 +213,9 @@ func TestRejectedOnTheTicket(t *testing.T) {
 	if plan.DocumentOf(result.Plan).Release != "" || o.seats(o.vendor, sub) != "14" {
 		t.Errorf("it can be released as a part of the whole, or was done: %s", text(result.Plan))
 	}
+	if shown := text(result.Plan); !strings.Contains(shown, "rejected by user@psa at ") {
+		t.Errorf("the plan does not say who rejected it:\n%s", shown)
+	}
 	ask := plan.Asks(result.Plan)[0].Plan.Digest()
 	if _, err := o.applied(ask); err == nil || !strings.Contains(err.Error(), "user@psa rejected it") {
 		t.Errorf("apply: %v", err)
