@@ -21,8 +21,31 @@ type creations struct {
 	planned  map[string]bool   // contracts planned already, by change
 }
 
-// line plans a new line for a subscription, or holds it and says what is in the way.
-func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
+// lines plans the lines of subscriptions that nothing bills.
+func (c *creations) lines(g *group, alone []subscription, p *plan.Plan) {
+	for len(alone) > 0 {
+		together := alone[:1]
+		if c.flow.Lines.Group == GroupProduct {
+			together = nil
+			for _, sub := range alone {
+				if sub.Text("product") == alone[0].Text("product") {
+					together = append(together, sub)
+				}
+			}
+		}
+		c.line(g, together, p)
+		first := together[0].Text("product")
+		if len(together) == 1 {
+			alone = alone[1:]
+			continue
+		}
+		alone = slices.DeleteFunc(slices.Clone(alone), func(s subscription) bool { return s.Text("product") == first })
+	}
+}
+
+// line plans a new line for a subscription, or for several of one product, or holds it and says what is in the way.
+func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
+	sub := subs[0]
 	p.Counts.Pairs++
 	if c.flow.Lines.MissingPSA == MissingIgnore {
 		p.Counts.NotBilled++
@@ -41,17 +64,29 @@ func (c *creations) line(g *group, sub subscription, p *plan.Plan) {
 		}
 	}
 	values := vendorFields(sub, product)
+	missing := c.countNew(subs, values, &change)
 	for _, field := range []string{"subscription", "quantity", "unit_cost", "unit_price", "description"} {
 		set(field, values[field])
 	}
-	set("start", model.DayValue(c.firstBilled(sub)))
+	start := c.firstBilled(sub)
+	for _, other := range subs[1:] {
+		if day := c.firstBilled(other); day.Cmp(start) < 0 {
+			start = day
+		}
+	}
+	set("start", model.DayValue(start))
 	change.Effect = priceOf(values)
 
 	hold := func(reason plan.Reason, detail, next string) {
 		p.Held = append(p.Held, plan.Held{Change: change, Reason: reason, Detail: detail, Next: next})
 	}
-	if sub.broken {
+	if slices.ContainsFunc(subs, func(s subscription) bool { return s.broken }) {
 		p.Counts.NotCompared++
+		return
+	}
+	if missing != "" {
+		p.Counts.NotCompared++
+		hold(plan.NotCounted, fmt.Sprintf("the flow counts %s, and how many seats are %s is not known", c.flow.Lines.Count, missing), "create the line by hand with the number that is meant, and write "+sub.ID+" into it")
 		return
 	}
 	if c.inFlight[plan.ChangeID("link", c.flow.Name, string(model.KindLine), sub.tenant, sub.ID)] {
@@ -128,9 +163,7 @@ func (e *Engine) planNewCustomer(ctx context.Context, w *world, tenant model.Rec
 	default:
 		p.Changes = append(p.Changes, create)
 	}
-	for _, sub := range g.subs {
-		c.line(g, sub, &p)
-	}
+	c.lines(g, g.subs, &p)
 	c.plan.Merge(p)
 	return nil
 }

@@ -37,6 +37,7 @@ type Flow struct {
 	Products  ProductRules
 	Contracts ContractRules
 	Lines     LineRules
+	Bundles   []Bundle
 	Guards    plan.Guards
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
@@ -124,7 +125,29 @@ var LineFields = []string{"quantity", "unit_cost", "unit_price", "description"}
 // LineRules govern subscription and line.
 type LineRules struct {
 	First      plan.First
+	Count      plan.Count // what a line bills, unless it says otherwise itself
+	Group      Group
 	MissingPSA Missing // a subscription without a line
 	Fields     map[string]plan.FieldRule
 	Refused    plan.Refusal // an edit of seats that the vendor does not take; "" is hold
+}
+
+// Group says which subscriptions of a customer one line bills.
+type Group string
+
+const (
+	GroupNone    Group = ""        // each its own
+	GroupProduct Group = "product" // those of one product together
+)
+
+// Bundle is a PSA product whose line bills several vendor products in a ratio.
+type Bundle struct {
+	Product string // key of the PSA product
+	Of      []BundlePart
+}
+
+// BundlePart is a vendor product of a bundle and how many of its seats belong to each one on the line.
+type BundlePart struct {
+	Product string // product key
+	Ratio   int64
 }

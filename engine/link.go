@@ -222,7 +222,8 @@ type pairing struct {
 	link   string
 	how    string
 	memory state.Memory
-	made   time.Time // when trueup made the line; zero when somebody else did
+	made   time.Time  // when trueup made the line; zero when somebody else did
+	shape  plan.Shape // of the kept link
 }
 
 // linkLines finds the line of each of a group's subscriptions. A kept link comes first, then the subscription id kept on the
@@ -241,21 +242,27 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 			bySubscription[id] = append(bySubscription[id], l)
 		}
 	}
-	kept := map[string]pairing{}
+	var links []keptLine
 	for _, tenant := range g.known() {
 		err = e.Store.LinksWithMemory(ctx, w.flow.Name, model.KindLine, tenant.ID, func(l state.Link, m state.Memory) error {
-			kept[l.Vendor.ID] = pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m, made: madeAt(l.How, l.Created)}
+			links = append(links, keptLine{l, pairing{line: byID[l.PSA.ID], link: l.ID, how: l.How, memory: m, made: madeAt(l.How, l.Created), shape: plan.Shape(l.Shape)}})
 			return nil
 		})
 		if err != nil {
 			return nil, nil, nil, err
 		}
 	}
+	findings = w.formShapes(g, links)
+	kept := oneToOne(links, w.today)
+	defer func() { g.stale = staleLinks(links, pairs, g) }()
 	var unlinked []subscription
 	for _, sub := range g.subs {
+		if sub.shaped {
+			continue
+		}
 		p, isKept := kept[sub.ID]
 		p.sub = sub
-		if isKept && p.line != nil {
+		if isKept && p.line != nil && !p.line.shaped {
 			p.line.claimed = true
 			pairs = append(pairs, p)
 			if lines := bySubscription[strings.ToLower(sub.ID)]; len(lines) > 1 { // a line was copied together with its id
@@ -372,7 +379,7 @@ func twoLines(g *group, sub subscription, lines []*line) plan.Finding {
 	return plan.Finding{Key: plan.ChangeID("two lines", sub.ID), Kind: plan.DeclaredTwice, Customer: g.label,
 		Title:  fmt.Sprintf("%s: %s", sub.Text("name"), plan.DeclaredTwice.Sentence()),
 		Detail: fmt.Sprintf("subscription %s stands on lines %s", sub.ID, strings.Join(ids, " and ")),
-		Next:   "take the id off one of them, or end it"}
+		Next:   "take the id off one of them, or end it; where each bills a part, write part or rest into its seat rule"}
 }
 
 // endedInPSA is a line that somebody ended while the subscription goes on: a new one would bill what was stopped on purpose.

@@ -218,6 +218,8 @@ func TestPutBackHoldsAnEditThatWaitsForAPerson(t *testing.T) {
 	}
 }
 
+var errKilled = errors.New("killed")
+
 // mute lets the process die at a write to the store about a note: before it is intended, or after it was sent.
 type mute struct {
 	apply.Store

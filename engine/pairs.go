@@ -38,8 +38,8 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan,
 		if err := e.planGroup(ctx, w, g, shared); err != nil {
 			return total, err
 		}
-		g.subs, g.lines = nil, nil // only what is to be done is kept
-		if len(total.Remember) >= batch {
+		g.subs, g.lines, g.shapes = nil, nil, nil // only what is to be done is kept
+		if len(total.Remember)+len(total.Close) >= batch {
 			if err := e.remember(ctx, run, w, &total); err != nil {
 				return total, err
 			}
@@ -74,8 +74,16 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 	p.Counts.NotCompared += len(findings)
 	input := plan.Input{Flow: w.flow.Name, First: w.flow.Lines.First}
 	for _, pair := range pairs {
+		if s, counted := w.counted(g, pair, &p); counted {
+			g.shapes = append(g.shapes, s...)
+			continue
+		}
 		w.planPair(g, pair, &input, &p)
 	}
+	for _, s := range g.shapes {
+		w.planShape(g, s, &input, &p)
+	}
+	p.Close = append(p.Close, g.stale...)
 	memories, err := e.customerMemories(ctx, g)
 	if err != nil {
 		return err
@@ -91,9 +99,7 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 			p.Counts.NotBilled++
 		}
 	}
-	for _, sub := range alone {
-		shared.line(g, sub, &p)
-	}
+	shared.lines(g, alone, &p)
 	p.Findings = append(p.Findings, w.strayLines(g)...)
 	shared.plan.Merge(p)
 	return nil
@@ -172,7 +178,7 @@ func (w *world) comparable(g *group, pair pairing, ref plan.PairRef, label strin
 		PSA:      plan.End{Account: w.psa.Name, Now: ruled(l.Fields, rules), Memory: pair.memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindLine, rules)},
 		UnitCost: product.Fields["unit_cost"], UnitPrice: l.Fields["unit_price"],
 		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: locked(sub),
-		InFlight: w.flying(ref),
+		InFlight: w.flying(ref), Reform: pair.link != "" && pair.shape != ref.Shape,
 	}
 	w.termOf(&p, sub, l)
 	if strings.EqualFold(p.PSA.Now["subscription"].String(), sub.ID) {
@@ -479,7 +485,12 @@ func (e *Engine) remember(ctx context.Context, run *activeRun, w *world, p *plan
 			state.Snapshot{Link: link.ID, Side: state.SideVendor, Fields: m.Vendor, Run: run.ID},
 			state.Snapshot{Link: link.ID, Side: state.SidePSA, Fields: m.PSA, Run: run.ID})
 	}
-	p.Remember = p.Remember[:0]
+	for _, id := range p.Close {
+		if err := e.Store.CloseLink(ctx, id); err != nil {
+			return err
+		}
+	}
+	p.Remember, p.Close = p.Remember[:0], nil
 	if err := e.Store.PutLinks(ctx, links); err != nil {
 		return err
 	}

@@ -35,6 +35,21 @@ type Part struct {
 	Write *WritePart `json:",omitempty"`
 }
 
+// Accounts are those that a part needs.
+func (p Part) Accounts() []string {
+	var names []string
+	if p.Read != nil {
+		names = append(names, p.Read.Account)
+	}
+	if p.Write != nil {
+		for _, c := range p.Write.Changes {
+			names = append(names, c.Account, c.Pair.VendorAccount, c.Pair.PSAAccount)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+}
+
 // ReadPart lists a kind under some parents.
 type ReadPart struct {
 	Account, Kind string

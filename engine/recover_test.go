@@ -17,8 +17,6 @@ type dying struct {
 	dead bool
 }
 
-var errKilled = errors.New("killed")
-
 func (d *dying) Append(ctx context.Context, entries ...state.Entry) error {
 	if d.dead {
 		return errKilled

@@ -66,14 +66,15 @@ func (e *Engine) topics(w *world, result *Result) map[string]topic {
 		keep(e.askTopic(p, ask))
 	}
 	for _, h := range p.Held {
-		if h.Reason.Releasable() || slices.Contains(noTicket, h.Reason) {
-			continue
+		if slices.Contains(noTicket, h.Reason) {
+			continue // what limits hold was kept above, unless it shares its seats with something else that is held
 		}
 		purpose := TellHeld
 		if refusedReason(h.Reason) {
 			purpose = TellRefused
 		}
-		keep(topic{matter: plan.MatterOfChange(p.Flow, h.Change), purpose: purpose, customer: h.Change.Customer, summary: h.Change.Label, note: e.heldText(h, "")})
+		matter, customer := plan.MatterOf(p.Flow, h)
+		keep(topic{matter: matter, purpose: purpose, customer: customer, summary: h.Change.Label, note: e.heldText(h, "")})
 	}
 	lifted := map[string]plan.Held{}
 	for _, h := range p.Lifted {

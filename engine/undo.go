@@ -231,6 +231,9 @@ func (e *Engine) standing(ctx context.Context, w *world, u *undoing, g *group, s
 		u.judge(&r)
 		stands[apply.LinkID(w.flow.Name, r.Pair.Ref)] = r
 	}
+	for _, s := range g.shapes {
+		w.measureShape(g, s)
+	}
 	for _, pair := range w.customerPairs(g, nil) {
 		r := plan.Reversal{Pair: pair, Found: true}
 		u.judge(&r)

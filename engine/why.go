@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type Chain struct {
 	Since   time.Time    `json:"linked_at"`
 	Vendor  ChainEnd     `json:"vendor"`
 	PSA     ChainEnd     `json:"psa"`
+	Shape   string       `json:"shape,omitempty"` // how its seats belong together with those of others, in words
 	Fields  []ChainField `json:"fields"`
 	History []ChainEntry `json:"history"`
 }
@@ -76,28 +78,65 @@ func (e *Engine) Why(ctx context.Context, flows []Flow, id string) ([]Chain, err
 	var chains []Chain
 	for _, flow := range flows {
 		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer} {
-			var found []state.Link
+			var found, all []sharing
 			memory := map[string]state.Memory{}
 			err := e.Store.LinksWithMemory(ctx, flow.Name, kind, "", func(l state.Link, m state.Memory) error {
 				if l.ID == id || strings.EqualFold(l.Vendor.ID, id) || l.PSA.ID == id {
-					found = append(found, l)
+					found = append(found, sharing{l, m})
 					memory[l.ID] = m
+				}
+				if l.Shape != "" {
+					all = append(all, sharing{l, m})
 				}
 				return nil
 			})
 			if err != nil {
 				return nil, err
 			}
-			for _, l := range found {
+			for _, f := range found {
+				l := f.Link
 				chain, err := e.chain(ctx, flow, l, memory[l.ID])
 				if err != nil {
 					return nil, err
 				}
+				chain.Shape = inShape(l, memory[l.ID], all)
 				chains = append(chains, chain)
 			}
 		}
 	}
 	return chains, nil
+}
+
+// sharing is a link with its memory.
+type sharing struct {
+	state.Link
+	memory state.Memory
+}
+
+// inShape says how a link's seats belong together with those of others; "" where a line bills one subscription.
+func inShape(l state.Link, m state.Memory, all []sharing) string {
+	if l.Shape == "" {
+		return ""
+	}
+	text := plan.Shape(l.Shape).Sentence()
+	if counts := m.PSA.Fields["counts"].String(); counts != "" && counts != "purchased" {
+		text += " (" + counts + ")"
+	}
+	var parts []string
+	for _, other := range all {
+		seats := other.memory.PSA.Fields["quantity"]
+		switch {
+		case other.Shape != l.Shape || seats.Blank():
+		case l.Shape == state.ShapeSplit && other.Vendor == l.Vendor:
+			parts = append(parts, fmt.Sprintf("%s (line %s)", seats, other.PSA.ID))
+		case l.Shape != state.ShapeSplit && other.PSA == l.PSA:
+			parts = append(parts, fmt.Sprintf("%s (%s)", seats, other.Vendor.ID))
+		}
+	}
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, " + ")
+	}
+	return text
 }
 
 func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Memory) (Chain, error) {
@@ -132,15 +171,36 @@ func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Mem
 		if l.Kind == model.KindLine {
 			noun, source = vendorSource(field)
 		}
-		c.Fields = append(c.Fields, ChainField{Field: field, Rule: ruleText(rules[field]),
+		f := ChainField{Field: field, Rule: ruleText(rules[field]),
 			Vendor: chainValue(vendor, noun, source, vendorNow[field], m.Vendor.Fields[field]),
-			PSA:    chainValue(psa, psaNoun, field, psaNow[field], m.PSA.Fields[field])})
+			PSA:    chainValue(psa, psaNoun, field, psaNow[field], m.PSA.Fields[field])}
+		if l.Shape != "" && field == "quantity" {
+			f.Vendor.Remembered, f.PSA.Remembered = "", "" // of shared seats it is this link's part; the shape says so in words
+		}
+		c.Fields = append(c.Fields, f)
 	}
-	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: l.ID})
+	entries, err := e.historyOf(ctx, l)
 	for _, entry := range entries {
 		c.History = append(c.History, chainEntry(entry))
 	}
 	return c, err
+}
+
+// historyOf is the journal of a link, the newest first; where its records are shared, what was written to them for others too.
+func (e *Engine) historyOf(ctx context.Context, l state.Link) ([]state.Entry, error) {
+	entries, err := e.Store.Journal(ctx, state.JournalFilter{Link: l.ID})
+	if l.Shape == "" || err != nil {
+		return entries, err
+	}
+	for _, end := range []state.End{l.Vendor, l.PSA} {
+		more, err := e.Store.Journal(ctx, state.JournalFilter{Account: end.Account, Ref: connectors.Ref{Kind: end.Kind, Parent: end.Parent, ID: end.ID}})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	slices.SortFunc(entries, func(a, b state.Entry) int { return cmp.Compare(b.Seq, a.Seq) })
+	return slices.CompactFunc(entries, func(a, b state.Entry) bool { return a.Seq == b.Seq }), nil
 }
 
 // vendorSource says which noun and field of the vendor a line's field comes from.

@@ -153,6 +153,8 @@ type group struct {
 	label   string
 	subs    []subscription
 	lines   []line
+	shapes  []shape  // those that do not stand one to one
+	stale   []string // kept links whose records belong to others now
 }
 
 // known are the group's vendor customers, those that are not listed any more last: their lines go on billing, so a person is
@@ -165,6 +167,7 @@ type subscription struct {
 	complete bool
 	gone     bool
 	broken   bool // a value of it could not be read
+	shaped   bool // decided about together with others
 }
 
 type line struct {
@@ -172,6 +175,7 @@ type line struct {
 	parent   string
 	complete bool
 	claimed  bool // paired with a subscription
+	shaped   bool // decided about together with others
 }
 
 // load reads a group's subscriptions and lines from the store.
@@ -185,7 +189,7 @@ func (e *Engine) load(ctx context.Context, w *world, g *group) error {
 				w.findings = append(w.findings, badValue(w.vendor, p))
 			}
 			if accepted {
-				g.subs = append(g.subs, subscription{rec, tenant.ID, complete, lost || !stored.Gone.IsZero(), len(problems) > 0})
+				g.subs = append(g.subs, subscription{Record: rec, tenant: tenant.ID, complete: complete, gone: lost || !stored.Gone.IsZero(), broken: len(problems) > 0})
 			}
 			return nil
 		})

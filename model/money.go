@@ -33,6 +33,10 @@ func (q Quantity) Decimal() decimal.Decimal { return q.d }
 func (q Quantity) Add(o Quantity) Quantity { return Quantity{q.d.Add(o.d)} }
 func (q Quantity) Sub(o Quantity) Quantity { return Quantity{q.d.Sub(o.d)} }
 
+// Times is a multiple, and Neg the same number below zero. Both are exact.
+func (q Quantity) Times(n int64) Quantity { return Quantity{q.d.Mul(decimal.NewFromInt(n))} }
+func (q Quantity) Neg() Quantity          { return Quantity{q.d.Neg()} }
+
 // Cmp is -1, 0 or 1 as q is less than, equal to or greater than o.
 func (q Quantity) Cmp(o Quantity) int { return q.d.Cmp(o.d) }
 

@@ -36,20 +36,30 @@ type Link struct {
 	Label   string // for people: "Contoso: Business Premium"
 	State   LinkState
 	How     string    // the evidence: "tenant id", "kept id", "created", "by hand"
+	Shape   string    // how seats belong together: "" for a line of its own; a ShapeSum, a ShapeBundle and a ShapeSplit share a record
 	Created time.Time // the store's clock when left zero
 	Closed  time.Time // zero while active
 }
 
+// Links of these shapes share a record with others of the same shape and flow: a line is billed for several vendor records, or a vendor
+// record is billed on several lines.
+const (
+	ShapeSum    = "sum"
+	ShapeBundle = "bundle"
+	ShapeSplit  = "split"
+)
+
 const linkColumns = `links.id, links.flow, links.kind, links.vendor_account, links.vendor_kind, links.vendor_parent, links.vendor_id,
-	links.psa_account, links.psa_kind, links.psa_parent, links.psa_id, links.label, links.state, links.how, links.created_at, links.closed_at`
+	links.psa_account, links.psa_kind, links.psa_parent, links.psa_id, links.label, links.state, links.how, links.created_at, links.closed_at, links.shape`
 
 func (l *Link) row() []any {
 	return []any{&l.ID, &l.Flow, &l.Kind, &l.Vendor.Account, &l.Vendor.Kind, &l.Vendor.Parent, &l.Vendor.ID,
-		&l.PSA.Account, &l.PSA.Kind, &l.PSA.Parent, &l.PSA.ID, &l.Label, &l.State, &l.How, moment{&l.Created}, moment{&l.Closed}}
+		&l.PSA.Account, &l.PSA.Kind, &l.PSA.Parent, &l.PSA.ID, &l.Label, &l.State, &l.How, moment{&l.Created}, moment{&l.Closed}, &l.Shape}
 }
 
 // PutLinks writes links, new or known by their id, all or none. A vendor record has one active link in a flow and kind, and a
-// contract line is billed through one active link in all flows; what breaks this is refused with ErrClaimed, naming both.
+// contract line is billed through one active link in all flows, unless their shape says that they share it; what breaks this is refused with
+// ErrClaimed, naming both.
 func (s *Store) PutLinks(ctx context.Context, links []Link) error {
 	return s.update(ctx, "keep links", func(t tx) error { return putLinks(ctx, t, links, t.now) })
 }
@@ -89,11 +99,11 @@ func putLinks(ctx context.Context, t tx, links []Link, now time.Time) error {
 		return err
 	}
 	return t.insert(ctx, `links`, `id, flow, kind, vendor_account, vendor_kind, vendor_parent, vendor_id, psa_account, psa_kind,
-			psa_parent, psa_id, label, state, how, created_at, closed_at`,
+			psa_parent, psa_id, label, state, how, created_at, closed_at, shape`,
 		`ON CONFLICT (tenant, id) DO UPDATE SET flow = excluded.flow, kind = excluded.kind, vendor_account = excluded.vendor_account,
 			vendor_kind = excluded.vendor_kind, vendor_parent = excluded.vendor_parent, vendor_id = excluded.vendor_id,
 			psa_account = excluded.psa_account, psa_kind = excluded.psa_kind, psa_parent = excluded.psa_parent, psa_id = excluded.psa_id,
-			label = excluded.label, state = excluded.state, how = excluded.how, closed_at = excluded.closed_at`,
+			label = excluded.label, state = excluded.state, how = excluded.how, closed_at = excluded.closed_at, shape = excluded.shape`,
 		len(links), func(i int) []any { return links[i].row() })
 }
 
@@ -104,6 +114,11 @@ type vendorSlot struct {
 	end  End
 }
 type lineSlot End
+
+// beside reports that two links may take one slot of a record together.
+func (l Link) beside(other Link, shapes ...string) bool {
+	return l.Flow == other.Flow && l.Shape == other.Shape && slices.Contains(shapes, l.Shape)
+}
 
 // refuseClaimed compares the links to be written with each other and with the active ones in the database, so that the
 // refusal can name both sides; the unique indexes stand behind it.
@@ -122,7 +137,7 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 			return nil
 		}
 		slot := vendorSlot{l.Flow, l.Kind, l.Vendor}
-		if other, taken := vendors[slot]; taken && other.ID != l.ID {
+		if other, taken := vendors[slot]; taken && other.ID != l.ID && !l.beside(other, ShapeSplit) {
 			return fmt.Errorf("%s %s of %s is %w in flow %s: it is linked to %s and cannot also be linked to %s; close it with trueup links forget %s",
 				l.Vendor.Kind, l.Vendor.ID, l.Vendor.Account, ErrClaimed, l.Flow, other.PSA.ID, l.PSA.ID, other.ID)
 		}
@@ -131,7 +146,7 @@ func refuseClaimed(ctx context.Context, t tx, links []Link) error {
 			return nil
 		}
 		line := lineSlot(l.PSA)
-		if other, taken := lines[line]; taken && other.ID != l.ID {
+		if other, taken := lines[line]; taken && other.ID != l.ID && !l.beside(other, ShapeSum, ShapeBundle) {
 			return fmt.Errorf("%s %s of %s is %w by flow %s (for %s) and cannot also be claimed by flow %s (for %s); %s",
 				l.PSA.Kind, l.PSA.ID, l.PSA.Account, ErrClaimed, other.Flow, other.Vendor.ID, l.Flow, l.Vendor.ID, makeRoom(other, l))
 		}

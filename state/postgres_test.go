@@ -250,29 +250,29 @@ func postgresTampered(t *testing.T) {
 
 func postgresTwoProcesses(t *testing.T) { writeOneChain(t, schema(t)) }
 
-// A machine whose clock is two minutes off keeps the times of the server.
+// A machine whose clock is two minutes slow keeps the times of the server, as one whose clock is right sees them.
 func postgresClock(t *testing.T) {
 	dsn := schema(t)
-	s := openPostgres(t, dsn, state.WithClock(func() time.Time { return time.Now().Add(2 * time.Minute) }))
-	before, err := s.Now(t.Context())
+	slow, right := openPostgres(t, dsn, state.WithClock(func() time.Time { return time.Now().Add(-2 * time.Minute) })), openPostgres(t, dsn)
+	before, err := right.Now(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Join(t.Context(), "alpha"); err != nil {
+	if _, err := slow.Join(t.Context(), "slow"); err != nil {
 		t.Fatal(err)
 	}
-	run, err := s.StartRun(t.Context(), state.Run{Kind: state.RunFlow, Name: "flow", Trigger: state.TriggerManual})
+	run, err := slow.StartRun(t.Context(), state.Run{Kind: state.RunFlow, Name: "flow", Trigger: state.TriggerManual})
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := s.Now(t.Context())
+	after, err := right.Now(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if run.Started.Before(before) || run.Started.After(after) || after.Sub(before) > time.Minute {
-		t.Errorf("a run began at %s, between %s and %s by the server", run.Started, before, after)
+	if run.Started.Before(before) || run.Started.After(after) {
+		t.Errorf("a run began at %s, between %s and %s", run.Started, before, after)
 	}
-	if live, err := openPostgres(t, dsn).Daemons(t.Context()); err != nil || len(live) != 1 {
+	if live, err := right.Daemons(t.Context()); err != nil || len(live) != 1 {
 		t.Errorf("another machine sees %v (%v)", live, err)
 	}
 }

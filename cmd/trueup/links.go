@@ -22,6 +22,7 @@ type linkJSON struct {
 	Kind    string    `json:"kind"`
 	Label   string    `json:"label"`
 	How     string    `json:"linked_by"`
+	Shape   string    `json:"shape,omitempty"`         // how its seats belong together with those of others; "" for a line of its own
 	Tenant  string    `json:"vendor_parent,omitempty"` // the vendor customer that a subscription is under
 	Vendor  string    `json:"vendor"`
 	PSA     string    `json:"psa"`
@@ -47,7 +48,7 @@ func (a *app) linksCommand() *cobra.Command {
 			for _, flow := range flows {
 				for _, kind := range []model.Kind{model.KindCustomer, model.KindLine} {
 					err := s.store.Links(c.Context(), flow.Name, kind, func(l state.Link) error {
-						links = append(links, linkJSON{l.ID, l.Flow, string(l.Kind), l.Label, l.How, l.Vendor.Parent, l.Vendor.ID, l.PSA.ID, l.Created})
+						links = append(links, linkJSON{l.ID, l.Flow, string(l.Kind), l.Label, l.How, l.Shape, l.Vendor.Parent, l.Vendor.ID, l.PSA.ID, l.Created})
 						return nil
 					})
 					if err != nil {
@@ -58,7 +59,11 @@ func (a *app) linksCommand() *cobra.Command {
 			return a.show(links, func(w io.Writer) {
 				rows := [][]string{{"LINK", "KIND", "VENDOR", "PSA", "LINKED BY", "WHAT"}}
 				for _, l := range links {
-					rows = append(rows, []string{l.ID, l.Kind, l.Vendor, l.PSA, l.How, l.Label})
+					what := l.Label
+					if l.Shape != "" {
+						what += " (" + l.Shape + ")"
+					}
+					rows = append(rows, []string{l.ID, l.Kind, l.Vendor, l.PSA, l.How, what})
 				}
 				table(w, rows)
 			})
@@ -263,6 +268,9 @@ func (a *app) whyCommand() *cobra.Command {
 
 func writeChain(w io.Writer, c engine.Chain) {
 	fmt.Fprintf(w, "%s\n  link %s of flow %s, since %s, by %s\n", c.Label, c.Link, c.Flow, c.Since.Local().Format(time.DateTime), c.How)
+	if c.Shape != "" {
+		fmt.Fprintf(w, "  %s\n", c.Shape)
+	}
 	for _, end := range []engine.ChainEnd{c.Vendor, c.PSA} {
 		state := "read " + ago(end.Read)
 		if !end.Gone.IsZero() {

@@ -60,6 +60,7 @@ var vendorSystem = system{
 					writable(limited(text("friendlyName", "Nickname."), 64)),
 					text("productType", "Which rules it lives by."),
 					costs(writable(field("quantity", model.TypeQuantity, "Seats."))),
+					field("assigned", model.TypeQuantity, "Seats given to users."),
 					text("parentSubscriptionId", "The subscription this add-on belongs to."),
 					field("creationDate", model.TypeInstant, "When it was bought, UTC."),
 					field("effectiveStartDate", model.TypeDay, "First day of the term, UTC."),

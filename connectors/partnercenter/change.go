@@ -53,7 +53,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	}
 	wanted, err := ch.wanted(before)
 	if err != nil || len(wanted) == 0 {
-		return before, err // at the target already: an earlier try of the same intent, or somebody else's
+		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
 	if err := ch.allowed(before, wanted); err != nil {
 		return connectors.Record{}, err
@@ -65,7 +65,10 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if err != nil {
 		return connectors.Record{}, err
 	}
-	return ch.restore(ctx, raw, before, now, after)
+	if after, err = ch.restore(ctx, raw, before, now, after); err != nil {
+		return connectors.Record{}, err
+	}
+	return c.withSeats(ctx, after), nil
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {

@@ -44,6 +44,10 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 	add(c.checkPrices(ctx))
 
 	rights := make([]connectors.Right, len(found))
+	var inUse []connectors.Right
+	if c.seats {
+		inUse = make([]connectors.Right, len(found))
+	}
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(c.parallel)
 	for i, customer := range found {
@@ -57,13 +61,21 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 				rights[i].Granted, rights[i].Reason = false, gap.Reason
 			}
 			rights[i].Customer = customer.Fields["companyProfile.companyName"].String() + " (" + customer.ID + ")"
+			if c.seats {
+				_, err := c.consumed(asking, customer.ID)
+				if stops(asking, err) {
+					return err
+				}
+				inUse[i] = granted("read seats in use", err)
+				inUse[i].Customer = rights[i].Customer
+			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return connectors.Report{}, err
 	}
-	report.Rights = append(report.Rights, rights...)
+	report.Rights = append(append(report.Rights, rights...), inUse...)
 	slices.SortStableFunc(report.Rights, func(a, b connectors.Right) int {
 		switch {
 		case a.Granted != b.Granted && b.Granted:

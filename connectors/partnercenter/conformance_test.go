@@ -78,6 +78,7 @@ func subject(accountType string) connectortest.Subject {
 			t.Cleanup(wire.Close)
 			settings := fake.Settings(server.URL)
 			settings["reseller"] = reseller.MPNID
+			settings["assigned"] = assignedRead
 			account := connectors.Account{Name: "microsoft", Settings: settings, Budget: connectors.Budget{PerMinute: 60000}, Secrets: fake.Secrets(), Vault: &vault{},
 				HTTP: wire.Client(), Log: log, Now: now.Now, Location: time.UTC}
 			connect := func() *Connector {

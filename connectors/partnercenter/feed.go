@@ -113,7 +113,7 @@ func (c *Connector) follow(ctx context.Context, last cursor, now time.Time, told
 		case r.customer == "":
 		case r.gone():
 			left[r.customer] = later(left[r.customer], r.at)
-		case r.touchesSubscriptions():
+		case r.touchesSubscriptions(), c.seats && r.resource == "license": // seats were given to users
 			touched[r.customer] = later(touched[r.customer], r.at)
 		}
 		return nil

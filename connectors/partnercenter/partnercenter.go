@@ -18,6 +18,10 @@
 // Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
 // larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
 //
+// Seats in use are read on request (the setting assigned), in one more request for each customer. The service counts them by the
+// directory's own SKU, which a subscription's provisioning status names: one request for each product, once. Several subscriptions
+// of one product share one figure. It is laid on those that end last first, so that what is not in use stands where it can go soonest.
+//
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
 // action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
 package partnercenter
@@ -83,6 +87,9 @@ var descriptor = connectors.Descriptor{
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
+		{Name: "assigned", Default: assignedSkip, Allowed: []string{assignedSkip, assignedRead},
+			Doc: "Whether to read how many seats are in use: read or skip. It costs one more request for each customer that has subscriptions, and needs refresh_token and a " +
+				"delegated admin relationship (GDAP) with each customer; where that is missing the figure is not known and everything else goes on."},
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
 		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
@@ -91,7 +98,7 @@ var descriptor = connectors.Descriptor{
 	Limits: connectors.Limits{
 		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
 		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
-			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers.",
+			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers; with assigned: read one more a customer.",
 	},
 	Rejects: rejects,
 }
@@ -102,6 +109,7 @@ type Connector struct {
 	reseller string // MPN id, or ""
 	country  string
 	appOnly  bool
+	seats    bool // read the seats in use
 	parallel int
 
 	signIn     *rest.Client
@@ -115,6 +123,10 @@ type Connector struct {
 
 	lookup   sync.Mutex
 	tenantOf string // tenant id of the reseller once looked up
+
+	using  sync.Mutex
+	skuIDs map[string]string                 // the directory's SKU by our product; "" when it has none
+	inUse  map[string]map[string]model.Value // seats in use by customer and subscription, as last read
 }
 
 // New makes a connector; nothing is sent.
@@ -127,7 +139,10 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 		reseller: a.Settings["reseller"],
 		country:  a.Settings["country"],
 		appOnly:  a.Secrets["refresh_token"].Reveal() == "",
+		seats:    a.Settings["assigned"] == assignedRead,
 		signing:  make(chan struct{}, 1),
+		skuIDs:   map[string]string{},
+		inUse:    map[string]map[string]model.Value{},
 		wait:     sleep,
 	}
 	refuse := func(message, hint string) (*Connector, error) {
@@ -138,6 +153,9 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 		return refuse("the setting reseller needs account_type indirect_provider", "remove one of them")
 	case c.reseller != "" && c.appOnly:
 		return refuse("the setting reseller needs a refresh_token: an application alone may not ask which customers are whose", "add refresh_token")
+	}
+	if c.seats && c.appOnly {
+		return refuse("the setting assigned needs a refresh_token: an application alone may not ask which seats are in use", "add refresh_token, or set assigned: skip")
 	}
 	budget := a.Budget.Or(descriptor.Limits)
 	c.parallel = budget.Parallel

@@ -43,7 +43,10 @@ func (c *Connector) Read(ctx context.Context, ref connectors.Ref) (connectors.Re
 		return record(kindCustomer, "", customerMembers, raw)
 	case kindSubscription:
 		_, rec, err := c.subscription(ctx, ref)
-		return rec, err
+		if err != nil {
+			return rec, err
+		}
+		return c.withSeats(ctx, rec), nil
 	}
 	return connectors.Record{}, unknownKind("read", ref.Kind)
 }
@@ -334,6 +337,11 @@ func (c *Connector) subscriptionsOf(ctx context.Context, customer string) batch 
 			Reason: "the list of subscriptions of customer " + customer + " may be incomplete: " + doubt})
 	}
 	slices.SortFunc(b.records, func(x, y connectors.Record) int { return strings.Compare(x.ID, y.ID) })
+	if c.seats && len(b.records) > 0 {
+		if err := c.countSeats(ctx, customer, b.records); err != nil {
+			b.err, b.stop = err, true
+		}
+	}
 	return b
 }
 

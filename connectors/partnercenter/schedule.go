@@ -86,7 +86,7 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 	}
 	wanted, err := ch.wanted(before)
 	if err != nil || len(wanted) == 0 {
-		return before, err
+		return c.withSeats(ctx, before), err
 	}
 	body, err := ch.instructed(raw, before, wanted)
 	if err != nil {
@@ -103,7 +103,10 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 		}
 		return true
 	})
-	return after, err
+	if err != nil {
+		return connectors.Record{}, err
+	}
+	return c.withSeats(ctx, after), nil
 }
 
 // schedulable refuses what could never be scheduled.

@@ -129,6 +129,8 @@ var subscriptionMembers = []member{
 	text("productType.id", "OnlineServicesNCE for New Commerce seats; OnlineServices for legacy ones; Azure, Software, SaaS and others."),
 	{Field: connectors.Field{Name: "quantity", Type: model.TypeQuantity, Writable: true, Costs: true, Doc: "Seats purchased, a whole number."}},
 	text("unitType", "What is counted: Licenses, Usage-based, Benefit."),
+	computed(fieldAssigned, model.TypeQuantity, "Seats given to users, its share of the product's figure; not delivered with assigned: skip, or where the customer gives no right to it.",
+		func(object) model.Value { return model.Value{} }), // filled in by seats.go
 	{Field: connectors.Field{Name: "parentSubscriptionId", Type: model.TypeText, Doc: "Base subscription of a legacy add-on; empty otherwise."},
 		compute: func(o object) model.Value { return model.Text(strings.ToLower(o.text("parentSubscriptionId"))) }},
 	typed("creationDate", model.TypeInstant, "When it was bought, UTC."),

@@ -447,7 +447,22 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 	if err != nil {
 		return nil, nil, err
 	}
-	known, err := a.Store.Snapshots(ctx, []string{link.ID})
+	links := []state.Link{link}
+	ids := []string{link.ID}
+	c.Members = slices.Clone(c.Members)
+	for i := range c.Members {
+		if c.Op == plan.OpCreate {
+			c.Members[i].Pair.PSA = pair.PSA
+		}
+		if id := LinkID(a.Flow, c.Members[i].Pair); id != link.ID {
+			member, err := a.link(c, c.Members[i].Pair)
+			if err != nil {
+				return nil, nil, err
+			}
+			links, ids = append(links, member), append(ids, id)
+		}
+	}
+	known, err := a.Store.Snapshots(ctx, ids)
 	if err != nil || c.Op == plan.OpEnd && len(known[link.ID].PSA.Fields) == 0 {
 		return nil, nil, err
 	}
@@ -464,8 +479,8 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 	if accepted {
 		for _, f := range c.Fields {
 			v := read.Fields[f.Field]
-			if !v.Known() {
-				continue
+			if !v.Known() || len(c.Members) > 0 && f.Field == "quantity" {
+				continue // the members say whose seats these are
 			}
 			if sent := account.Canonical(c.Target.Kind, f.Field, f.To); late && v != f.To {
 				v = sent
@@ -492,10 +507,20 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 	for _, p := range problems {
 		a.Log.Warn("what was read back cannot be understood", zap.String("run", a.Run), zap.String("problem", p.String()))
 	}
-	return []state.Link{link}, []state.Snapshot{
-		{Link: link.ID, Side: state.SideVendor, Fields: vendor, Run: a.Run},
-		{Link: link.ID, Side: state.SidePSA, Fields: psa, Run: a.Run},
-	}, nil
+	known[link.ID] = state.Memory{Vendor: state.Snapshot{Fields: vendor}, PSA: state.Snapshot{Fields: psa}}
+	for _, m := range c.Members {
+		id := LinkID(a.Flow, m.Pair)
+		vendor, psa := overlay(known[id].Vendor.Fields), overlay(known[id].PSA.Fields)
+		maps.Copy(vendor, m.Vendor)
+		maps.Copy(psa, m.PSA)
+		known[id] = state.Memory{Vendor: state.Snapshot{Fields: vendor}, PSA: state.Snapshot{Fields: psa}}
+	}
+	var snapshots []state.Snapshot
+	for _, id := range ids {
+		snapshots = append(snapshots, state.Snapshot{Link: id, Side: state.SideVendor, Fields: known[id].Vendor.Fields, Run: a.Run},
+			state.Snapshot{Link: id, Side: state.SidePSA, Fields: known[id].PSA.Fields, Run: a.Run})
+	}
+	return links, snapshots, nil
 }
 
 // forgotten remembers what was scheduled for the end of the term and deleted by a change that was interrupted before it was scheduled
@@ -528,7 +553,11 @@ func LinkID(flow string, pair plan.PairRef) string {
 	if pair.Kind == "" {
 		return ""
 	}
-	return plan.ChangeID("link", flow, string(pair.Kind), pair.Vendor.Parent, pair.Vendor.ID)
+	parts := []string{"link", flow, string(pair.Kind), pair.Vendor.Parent, pair.Vendor.ID}
+	if pair.Shape == plan.ShapeSplit { // its lines share the vendor's record
+		parts = append(parts, pair.PSA.Parent, pair.PSA.ID)
+	}
+	return plan.ChangeID(parts...)
 }
 
 // link builds the link of a pair from its refs; the two accounts are found by side.
@@ -544,7 +573,7 @@ func BuildLink(flow string, vendor, psa *Account, pair plan.PairRef, label strin
 	vendorKind, _ := vendor.NativeKind(pair.Vendor.Kind)
 	psaKind, _ := psa.NativeKind(pair.PSA.Kind)
 	return state.Link{
-		ID: LinkID(flow, pair), Flow: flow, Kind: pair.Kind, Label: label, State: state.LinkActive, How: pair.How,
+		ID: LinkID(flow, pair), Flow: flow, Kind: pair.Kind, Label: label, State: state.LinkActive, How: pair.How, Shape: string(pair.Shape),
 		Vendor: state.End{Account: vendor.Name, Kind: vendorKind.Name, Parent: pair.Vendor.Parent, ID: pair.Vendor.ID},
 		PSA:    state.End{Account: psa.Name, Kind: psaKind.Name, Parent: pair.PSA.Parent, ID: pair.PSA.ID},
 	}, nil

@@ -23,6 +23,9 @@ func Asks(p Plan) []Asked {
 		if !h.Reason.Releasable() {
 			continue
 		}
+		if p.stuck(h.Change.Together) {
+			continue // it shares its seats with something that no approval lets through
+		}
 		matter, customer := MatterOf(p.Flow, h)
 		a := asks[matter]
 		if a == nil {
@@ -40,6 +43,13 @@ func Asks(p Plan) []Asked {
 	return list
 }
 
+// stuck reports that one of the changes that share their seats is held for a reason that cannot be approved away.
+func (p Plan) stuck(together string) bool {
+	return together != "" && slices.ContainsFunc(p.Held, func(h Held) bool {
+		return h.Change.Together == together && h.Reason != WaitsFor && !h.Reason.Releasable()
+	})
+}
+
 // MatterOf names what a held change is a matter of, and whose: its own, or that of the customer or the run whose limit holds it together with
 // others.
 func MatterOf(flow string, h Held) (matter, customer string) {
@@ -52,8 +62,13 @@ func MatterOf(flow string, h Held) (matter, customer string) {
 	return MatterOfChange(flow, h.Change), h.Change.Customer
 }
 
-// MatterOfChange names the matter of one change, whether it is held, refused or failed.
-func MatterOfChange(flow string, c Change) string { return ChangeID("matter", flow, c.ID) }
+// MatterOfChange names the matter of one change, whether it is held, refused or failed. Changes that share their seats are one matter.
+func MatterOfChange(flow string, c Change) string {
+	if c.Together != "" {
+		return ChangeID("matter", flow, "together", c.Together)
+	}
+	return ChangeID("matter", flow, c.ID)
+}
 
 // only is the plan of some held changes and of what waits for nothing but them: what they need, and what needs them.
 func (p Plan) only(held []Held) Plan {
@@ -76,9 +91,10 @@ func (p Plan) only(held []Held) Plan {
 		before := len(one.Held)
 		one.Held = slices.DeleteFunc(one.Held, func(h Held) bool {
 			needed := slices.ContainsFunc(one.Changes, func(c Change) bool { return slices.Contains(c.After, h.Change.ID) })
+			shares := h.Change.Together != "" && slices.ContainsFunc(one.Changes, func(c Change) bool { return c.Together == h.Change.Together })
 			needs := slices.ContainsFunc(h.Change.After, func(id string) bool { return taken[id] })
 			free := !slices.ContainsFunc(h.Change.After, func(id string) bool { return !taken[id] && !present[id] && !waits(one.Held, id) })
-			if needed || needs && free {
+			if needed || shares || needs && free {
 				taken[h.Change.ID] = true
 				one.Changes = append(one.Changes, h.Change)
 				return true

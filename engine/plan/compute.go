@@ -13,6 +13,8 @@ type Input struct {
 	Flow  string
 	First First
 	Pairs []Pair
+	// Groups are subscriptions and lines that do not stand one to one.
+	Groups []Group
 }
 
 // Pair is one thing, seen from both sides, with the rules of its fields.
@@ -35,6 +37,7 @@ type Pair struct {
 	Reducible model.Value
 	Term      Term
 	LineEnd   model.Day // last billed day of the line; zero while it is open
+	Reform    bool      // the kept link had another shape
 }
 
 // End is one side of a pair.
@@ -182,6 +185,10 @@ func Compute(in Input) Plan {
 		p.Counts.Pairs++
 		computePair(&p, in, pair)
 	}
+	for _, group := range in.Groups {
+		p.Counts.Pairs++
+		computeGroup(&p, in, group)
+	}
 	return p
 }
 
@@ -292,7 +299,7 @@ func settledOf(pair Pair) Memory {
 
 // needsMemory reports whether what was found in step is news: a new link, a first meeting, or both sides moved together.
 func needsMemory(pair Pair, settled Memory) bool {
-	if pair.Ref.Link == "" {
+	if pair.Ref.Link == "" || pair.Reform {
 		return true
 	}
 	for field, v := range settled.Vendor {

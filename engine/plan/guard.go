@@ -288,15 +288,24 @@ func (p *Plan) holdWhere(hold func(Change) (Held, bool)) {
 	})
 }
 
-// holdDependents holds what needs a change that is not in the plan any more.
+// holdDependents holds what needs a change that is not in the plan any more, and what shares its seats with one that is held.
 func (p *Plan) holdDependents() {
 	for {
+		held := map[string]string{}
+		for _, h := range p.Held {
+			if name := h.Change.Together; name != "" {
+				held[name] = h.Change.ID
+			}
+		}
 		present := map[string]bool{}
 		for _, c := range p.Changes {
 			present[c.ID] = true
 		}
 		before := len(p.Changes)
 		p.holdWhere(func(c Change) (Held, bool) {
+			if other, ok := held[c.Together]; ok && c.Together != "" {
+				return Held{c, WaitsFor, fmt.Sprintf("it shares its seats with change %s, which is held", other), "settle that one first"}, true
+			}
 			missing := slices.IndexFunc(c.After, func(id string) bool { return !present[id] })
 			if missing < 0 {
 				return Held{}, false

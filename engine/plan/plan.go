@@ -77,9 +77,14 @@ type Change struct {
 	Pair  PairRef       `json:"pair"` // the pair this change settles
 	After []string      `json:"after,omitempty"`
 	// Refs are fields of a create whose value is the id of a record that an earlier change creates: field -> change id.
-	Refs   map[string]string `json:"refs,omitempty"`
-	Reason Reason            `json:"reason"`
-	Effect Effect            `json:"effect"`
+	Refs map[string]string `json:"refs,omitempty"`
+	// Together names changes that share their seats: where one is held, all are.
+	Together string `json:"together,omitempty"`
+	// Members are the links whose seats this change settles, where there are several or the line counts in its own way.
+	Members []Member `json:"members,omitempty"`
+	Shares  string   `json:"shares,omitempty"` // for people: how the seats of several records make one number
+	Reason  Reason   `json:"reason"`
+	Effect  Effect   `json:"effect"`
 	// Detail is why, where the reason alone does not say it: what the vendor answered to an edit that is put back.
 	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
@@ -97,6 +102,13 @@ type Tells struct {
 	Closed  time.Time `json:"closed,omitzero"`  // UTC
 }
 
+// Member is one of several links that a change settles, and what is remembered of its two sides when the change is done.
+type Member struct {
+	Pair   PairRef      `json:"pair"`
+	Vendor model.Fields `json:"vendor,omitempty"`
+	PSA    model.Fields `json:"psa,omitempty"`
+}
+
 // PairRef says which records a change joins, so that the link and its memory can be kept when the change is done.
 type PairRef struct {
 	Kind          model.Kind `json:"kind,omitempty"`
@@ -105,7 +117,8 @@ type PairRef struct {
 	Vendor        Ref        `json:"vendor,omitzero"`
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
-	How           string     `json:"how,omitempty"` // evidence for the pair
+	How           string     `json:"how,omitempty"`   // evidence for the pair
+	Shape         Shape      `json:"shape,omitempty"` // "" where one line bills what one subscription has
 }
 
 // FieldChange keeps old and new together.
@@ -174,6 +187,7 @@ type Plan struct {
 	Partial  []string          `json:"partial,omitempty"` // what was not read, in plain sentences
 	Counts   Counts            `json:"counts"`
 	Remember []Memory          `json:"-"`
+	Close    []string          `json:"-"` // kept links that others have taken the place of
 }
 
 // Empty reports whether there is nothing to write.
@@ -185,6 +199,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Close = append(p.Close, o.Close...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)
 	p.Counts.Customers += o.Counts.Customers
@@ -238,6 +253,10 @@ func (p Plan) Digest() string {
 	for i := range sorted.Changes {
 		// A pair that was met for the first time in this plan has a kept link in the next; what would be written is the same.
 		sorted.Changes[i].Pair.Link = ""
+		sorted.Changes[i].Members = slices.Clone(sorted.Changes[i].Members)
+		for j := range sorted.Changes[i].Members {
+			sorted.Changes[i].Members[j].Pair.Link = ""
+		}
 	}
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)

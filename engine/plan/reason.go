@@ -27,6 +27,8 @@ const (
 	TicketOpened   Reason = "ticket_opened"
 	TicketNoted    Reason = "ticket_noted"
 	TicketMoved    Reason = "ticket_moved"
+	CountChanged   Reason = "count_changed"
+	NewPart        Reason = "new_part"
 
 	// Reasons to hold.
 	ConflictHeld     Reason = "conflict"
@@ -57,6 +59,11 @@ const (
 	OverChangeTogether   Reason = "over_change_limit_together"
 	OverCustomerTogether Reason = "over_customer_limit_together"
 	OverRunTogether      Reason = "over_run_limit_together"
+	OutOfCount           Reason = "out_of_count"
+	OutOfRatio           Reason = "out_of_ratio"
+	NoRest               Reason = "no_rest"
+	LastSeat             Reason = "last_seat"
+	NotCounted           Reason = "not_counted"
 
 	// Findings.
 	ForeignEdit       Reason = "foreign_edit"
@@ -74,6 +81,8 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	BadRule           Reason = "bad_seat_rule"
+	Regrouped         Reason = "regrouped"
 )
 
 var sentences = map[Reason]string{
@@ -98,6 +107,8 @@ var sentences = map[Reason]string{
 	TicketOpened:   "opens a ticket for people",
 	TicketNoted:    "writes on a ticket what changed",
 	TicketMoved:    "closes a ticket, opens it again or asks once more",
+	CountChanged:   "the line counts its seats in another way than when it was last written",
+	NewPart:        "a new part takes its seats from the line that bills the rest",
 
 	ConflictHeld:     "changed on both sides to different values",
 	FirstHeld:        "the two sides differ at their first meeting",
@@ -127,6 +138,11 @@ var sentences = map[Reason]string{
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
 	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
 	OverRunTogether:      "over the limit for one run, together with what was done shortly before",
+	OutOfCount:           "the way this line counts never comes to this number",
+	OutOfRatio:           "the parts of a bundle are not in its ratio",
+	NoRest:               "the parts of a subscription do not add up, and no line takes the difference",
+	LastSeat:             "a subscription has at least one seat until it is cancelled",
+	NotCounted:           "a number that this line counts is not known",
 
 	ForeignEdit:       "edited on the side that does not own the field",
 	UnmatchedCustomer: "no counterpart was found",
@@ -143,6 +159,8 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	BadRule:           "the seat rule of a line cannot be followed",
+	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }
 
 // keeps reports a change that only writes down the other side's id.

@@ -41,8 +41,12 @@ func (p *Plan) takeWaiting() bool {
 		present[c.ID] = true
 	}
 	before := len(p.Held)
+	stays := map[string]bool{} // what shares its seats with a change that is not released
+	for _, h := range p.Held {
+		stays[h.Change.Together] = stays[h.Change.Together] || h.Change.Together != "" && h.Reason != WaitsFor
+	}
 	p.Held = slices.DeleteFunc(p.Held, func(h Held) bool {
-		free := h.Reason == WaitsFor && !slices.ContainsFunc(h.Change.After, func(id string) bool { return !present[id] })
+		free := h.Reason == WaitsFor && !stays[h.Change.Together] && !slices.ContainsFunc(h.Change.After, func(id string) bool { return !present[id] })
 		if free {
 			p.Changes = append(p.Changes, h.Change)
 		}

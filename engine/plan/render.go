@@ -246,6 +246,9 @@ func (o *printer) change(c Change) {
 			}
 		}
 		o.item("    %s (%s)", strings.Join(parts, ", "), c.Reason.Sentence())
+		if c.Shares != "" {
+			o.item("    %s", c.Shares)
+		}
 		return
 	}
 	for _, f := range c.Fields {
@@ -256,6 +259,9 @@ func (o *printer) change(c Change) {
 	}
 	if c.AtEnd != nil {
 		o.item("    %s", c.AtEnd.Text())
+	}
+	if c.Shares != "" {
+		o.item("    %s", c.Shares)
 	}
 }
 

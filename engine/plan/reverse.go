@@ -41,6 +41,9 @@ func Reverse(flow, run string, today model.Day, dones []Reversal) Plan {
 	for _, done := range slices.Backward(dones) {
 		r.plan.Counts.Pairs++
 		switch c := done.Done; {
+		case c.Pair.Shape != ShapeOne:
+			r.cannot(c, "its seats are shared or counted ("+c.Pair.Shape.Sentence()+"), and an undo of one record would be read as an edit of the others",
+				"type the number that is wanted on the line or at the vendor; the others follow")
 		case c.Op == OpEnd:
 			r.end(done)
 		case c.Op == OpCreate:

@@ -3,8 +3,8 @@
 // Command bench measures trueup and prints figures; it asserts nothing. `make bench` runs it.
 //
 // What is measured is the built program, as its own process, so that time, processor seconds and peak memory are trueup's alone.
-// The sandbox is another process; its control API tells which requests reached it. Planning runs alone. The first sync mostly
-// waits, so what only counts requests runs beside it. Machines are noisy: ratios and counts say more than seconds.
+// The sandbox is another process; its control API tells which requests reached it. Planning runs alone, and so do the daemons that share
+// a PostgreSQL server. The first sync mostly waits, so what only counts requests runs beside it. Machines are noisy: ratios and counts say more than seconds.
 package main
 
 import (
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	keep := flags.String("keep", "", "work in this folder and leave everything there, to look into a figure")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: bench [-keep folder] [plan] [first] [quiet] [changes] [scan]")
+		fmt.Fprintln(flags.Output(), "usage: bench [-keep folder] [plan] [first] [quiet] [changes] [scan] [daemons]")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -77,11 +77,11 @@ func run(ctx context.Context, args []string) error {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	b := &bench{dir: dir, binary: filepath.Join(dir, "trueup")}
-	parts := []*part{{name: "plan", alone: true, measure: b.planning}, {name: "first", measure: b.firstSync}, {name: "quiet", measure: b.quiet},
+	parts := []*part{{name: "plan", alone: true, measure: b.planning}, {name: "daemons", alone: true, measure: b.daemons}, {name: "first", measure: b.firstSync}, {name: "quiet", measure: b.quiet},
 		{name: "changes", measure: b.changes}, {name: "scan", measure: b.scan}}
 	for _, name := range flags.Args() {
 		if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == name }) {
-			return fmt.Errorf("no part %q; there are plan, first, quiet, changes and scan", name)
+			return fmt.Errorf("no part %q; there are plan, first, quiet, changes, scan and daemons", name)
 		}
 	}
 	parts = slices.DeleteFunc(parts, func(p *part) bool { return flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) })

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -35,12 +34,7 @@ func (b *bench) trueup(ctx context.Context, env []string, args ...string) (figur
 	start := time.Now()
 	err := command.Run()
 	f := figures{wall: time.Since(start), stdout: out.String()}
-	if usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		f.peak, f.cpu = usage.Maxrss, command.ProcessState.UserTime()+command.ProcessState.SystemTime()
-		if runtime.GOOS != "darwin" {
-			f.peak <<= 10 // everybody else counts in KiB
-		}
-	}
+	f.peak, f.cpu = peakOf(command), command.ProcessState.UserTime()+command.ProcessState.SystemTime()
 	if err != nil && command.ProcessState.ExitCode() != 3 {
 		return f, fmt.Errorf("trueup %s: %w\n%s%s", strings.Join(args, " "), err, errs.String(), out.String())
 	}

@@ -59,12 +59,15 @@
 //	contracts: {type: Cloud Services, per: customer, missing: {psa: propose}}
 //	lines:
 //	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
-//	  count: purchased             # the only choice
+//	  count: purchased             # default; what a line bills, such as purchased - 5 or larger(assigned, agreed); see the guide on seats and shapes
+//	  group: subscription          # default; or product: one line bills all subscriptions of a product
 //	  missing: {psa: propose}      # default
 //	  refused: hold                # default; put_back: what the vendor does not take is put back on the line
 //	  fields:                      # what follows, of quantity, unit_cost, unit_price and description; the rest is left alone
 //	    quantity: {owner: both, conflict: hold}          # conflict: hold is the default; vendor, psa, highest, lowest
 //	    unit_cost: {owner: vendor, put_back: true}       # put_back: undo edits on the side that does not own it
+//	bundles:                       # default: none. A line of that PSA product bills the parts in this ratio
+//	  - {line: WORKPLACE, of: {"CFQ7TTC0LCHC:0002 P1Y monthly": 1, "CFQ7TTC0LH18:0001 P1M monthly": 2}}
 //	guards:
 //	  per_change: {increase: 25, decrease: 25, share: 60%, cost: 500 GBP, drop: 500 GBP}
 //	  per_customer: {share: 50%, count: 20, cost: 1000 GBP, drop: 1000 GBP, bill: 2000 GBP}

@@ -262,12 +262,15 @@ products:
 contracts: {type: Cloud Services, per: customer, missing: {psa: create}}
 lines:
   first: vendor
-  count: purchased
+  count: larger(purchased - 5, 10)
+  group: product
   missing: {psa: create}
   refused: put_back
   fields:
     quantity: {owner: both, conflict: highest}
     unit_cost: {owner: vendor}
+bundles:
+  - {line: WORKPLACE, of: {"CFQ7TTC0LCHC:0002 P1Y monthly": 1, "CFQ7TTC0LH18:0001 P1M monthly": 2}}
 guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
   per_customer: {share: 100%, increase: 25, decrease: 5, count: 20, drop: 500 GBP}
@@ -288,6 +291,10 @@ tell:
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
+	count, err := plan.ParseCount("larger(purchased - 5, 10)")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := engine.Flow{
 		Name: "main", File: filepath.Join(dir, "flows", "main.yaml"), Vendor: "shop", PSA: "desk",
 		Schedule: "30 7 * * 1-5", Mode: engine.ModeWrite,
@@ -299,12 +306,13 @@ tell:
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},
 		Lines: engine.LineRules{
-			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack,
+			First: plan.FirstVendor, MissingPSA: engine.MissingCreate, Refused: plan.RefusalPutBack, Count: count, Group: engine.GroupProduct,
 			Fields: map[string]plan.FieldRule{
 				"quantity":  {Owner: plan.OwnerBoth, Conflict: plan.ConflictHighest},
 				"unit_cost": {Owner: plan.OwnerVendor, Conflict: plan.ConflictHold},
 			},
 		},
+		Bundles: []engine.Bundle{{Product: "WORKPLACE", Of: []engine.BundlePart{{Product: "CFQ7TTC0LCHC:0002 P1Y monthly", Ratio: 1}, {Product: "CFQ7TTC0LH18:0001 P1M monthly", Ratio: 2}}}},
 		Guards: plan.Guards{
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
 			PerCustomer: plan.GroupLimit{Share: 100, Increase: &increase, Decrease: &decrease, Count: 20, Drop: &cost},

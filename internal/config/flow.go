@@ -93,6 +93,7 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	f.Products = readProducts(m.Get("products"))
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
+	f.Bundles = readBundles(m.Get("bundles"))
 	guards := readGuards(m.Get("guards"))
 	f.Guards = guards.Guards
 	f.Freeze, f.CreditHold = guards.freeze, guards.creditHold
@@ -209,11 +210,8 @@ func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
 func readLines(n *strictyaml.Node) engine.LineRules {
 	m := n.Map()
 	rules := engine.LineRules{First: oneOf(m.Get("first"), plan.FirstHold, plan.FirstVendor, plan.FirstPSA, plan.FirstHold)}
-	if count := m.Get("count"); count.IsScalar() && count.Text() != "purchased" {
-		count.Complain("write count: purchased, or remove the line", "counting %q is not offered by this trueup", count.Text())
-	} else {
-		count.Text() // complains about the shape, if there is one
-	}
+	count := m.Get("count")
+	rules.Count, rules.Group = readCount(count), readGroup(m.Get("group"))
 	rules.MissingPSA = readMissingPSA(m)
 	rules.Refused = oneOf(m.Get("refused"), plan.RefusalHold, plan.RefusalHold, plan.RefusalPutBack)
 	fields := m.Need("fields")
@@ -222,6 +220,7 @@ func readLines(n *strictyaml.Node) engine.LineRules {
 	if fields.IsMap() && len(rules.Fields) == 0 {
 		fields.Complain("name one, like quantity: {owner: both}", "a flow in which no field follows does nothing")
 	}
+	refuseTyping(count, rules)
 	m.Close()
 	return rules
 }

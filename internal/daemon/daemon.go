@@ -31,6 +31,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/internal/jobs"
 	"github.com/trueup-sync/trueup/state"
 )
@@ -281,7 +282,7 @@ type job struct {
 	jobKey
 	spec     string
 	schedule schedule
-	run      func(ctx context.Context, trigger state.Trigger) (state.Run, error)
+	run      func(ctx context.Context, trigger state.Trigger) (ran, error)
 
 	due    time.Time // when it begins next
 	last   time.Time // when the last run that came to an end began, or when the job became known
@@ -289,20 +290,28 @@ type job struct {
 	reason string    // of the last of them
 }
 
+// ran is how a run ended.
+type ran struct {
+	state.Run
+	passing bool // it ended, but not well, by what may go away by itself
+}
+
 func (d *Daemon) listJobs(w Work) []job {
 	var list []job
 	for name, spec := range w.Discovers {
-		list = append(list, job{jobKey: jobKey{state.RunDiscovery, name}, spec: spec, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
-			return w.Engine.Discover(ctx, name, trigger)
+		list = append(list, job{jobKey: jobKey{state.RunDiscovery, name}, spec: spec, run: func(ctx context.Context, trigger state.Trigger) (ran, error) {
+			run, err := w.Engine.Discover(ctx, name, trigger)
+			return ran{run, run.State == state.RunPartial && d.unreadPasses(ctx, w, name)}, err
 		}})
 	}
 	for _, flow := range w.Flows {
-		list = append(list, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (state.Run, error) {
+		list = append(list, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (ran, error) {
 			result, err := w.Engine.Run(ctx, flow, engine.Options{Trigger: trigger, Apply: flow.Mode == engine.ModeWrite})
 			if d.Planned != nil {
 				d.Planned(flow.Name, result)
 			}
-			return result.Run, err
+			failed := slices.ContainsFunc(result.Outcome.Failures, func(f apply.Failure) bool { return !f.Skipped && passes(f.Class) })
+			return ran{result.Run, result.Run.State == state.RunPartial && (failed || d.unreadPasses(ctx, w, flow.Vendor, flow.PSA))}, err
 		}})
 	}
 	return list
@@ -432,19 +441,19 @@ func (d *Daemon) start(ctx context.Context) (until time.Duration, err error) {
 // stored is a time as all daemons write it, whatever their time zone.
 func stored(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// execute runs a job's work. A failure that may pass is worth another try when the next regular run is far off.
-func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) {
+// execute runs a job's work.
+func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) (ran, error) {
 	if ctx.Err() != nil {
-		return
+		return ran{Run: state.Run{State: state.RunStopped}}, context.Cause(ctx)
 	}
 	log := d.Log.With(zap.String("kind", string(j.kind)), zap.String("name", j.name), zap.String("trigger", string(trigger)))
 	run, err := j.run(ctx, trigger)
 	if ctx.Err() == nil {
-		d.note(j.jobKey, run, err)
+		d.note(j.jobKey, run.Run, err)
 		d.stale.Store(true)
 	}
 	if d.Finished != nil {
-		d.Finished(run, err)
+		d.Finished(run.Run, err)
 	}
 	switch {
 	case errors.Is(err, state.ErrRunning):
@@ -454,6 +463,7 @@ func (d *Daemon) execute(ctx context.Context, j *job, trigger state.Trigger) {
 	default:
 		log.Info("run finished", zap.String("run", run.ID), zap.String("state", string(run.State)), zap.String("reason", run.Reason), zap.Any("counts", run.Counts))
 	}
+	return run, err
 }
 
 // note remembers how a run ended, unless it was skipped.

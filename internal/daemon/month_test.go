@@ -365,7 +365,7 @@ func (q *atOnceQueue) Add(_ context.Context, list ...jobs.Job) error {
 		if err != nil {
 			return err
 		}
-		q.working.Go(func() { _, _ = q.Handlers[j.Kind](q.ctx, body) })
+		q.working.Go(func() { _, _ = q.Handlers[j.Kind](q.ctx, jobs.Call{Body: body, Try: 1}) })
 	}
 	return nil
 }

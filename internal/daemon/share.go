@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine"
 	"github.com/trueup-sync/trueup/internal/jobs"
 	"github.com/trueup-sync/trueup/state"
@@ -20,34 +24,104 @@ type runJob struct {
 	Trigger state.Trigger
 }
 
-// elsewhere is how long a job rests that this daemon cannot do, because its configuration does not have it, so that another may take it.
-const elsewhere = 15 * time.Second
+// A job that this daemon cannot do, because its configuration does not have it, rests for elsewhere, so that another may take it. When none did for
+// long it is given up: a run until its next time, a part until the next run.
+const (
+	elsewhere = 15 * time.Second
+	runGoesOn = time.Hour
+	partGoes  = 10 * time.Minute
+)
 
-func (d *Daemon) doRun(ctx context.Context, body json.RawMessage) (any, error) {
+// pass hands a job on to the other daemons.
+func (d *Daemon) pass(age, limit time.Duration, why error) error {
+	if !d.several || age > limit {
+		return why
+	}
+	return jobs.Again{After: elsewhere, Err: why}
+}
+
+func (d *Daemon) doRun(ctx context.Context, call jobs.Call) (any, error) {
 	var r runJob
-	if err := json.Unmarshal(body, &r); err != nil {
+	if err := json.Unmarshal(call.Body, &r); err != nil {
 		return nil, fmt.Errorf("read the job of a run: %w", err)
 	}
 	d.mu.Lock()
 	j := d.jobs[jobKey{r.Kind, r.Name}]
 	d.mu.Unlock()
 	if j == nil {
-		return nil, fmt.Errorf("there is no %s %s in the configuration of this daemon", r.Kind, r.Name)
+		return nil, d.pass(call.Age, runGoesOn, fmt.Errorf("there is no %s %s in the configuration of this daemon", r.Kind, r.Name))
 	}
-	d.execute(ctx, j, r.Trigger)
+	if call.Try > 1 {
+		r.Trigger = state.TriggerRetry
+		if last, ran, err := d.Engine.Store.LastRun(ctx, r.Kind, r.Name); err != nil {
+			return nil, jobs.Retry{Err: err}
+		} else if ran && last.State != state.RunError && last.State != state.RunPartial {
+			return nil, nil // another run got through meanwhile, or is at it
+		}
+	}
+	run, err := d.execute(ctx, j, r.Trigger)
+	switch {
+	case ctx.Err() != nil && d.several && run.State == state.RunStopped:
+		return nil, jobs.Again{Err: errors.New("this daemon was told to stop; another does the run")}
+	case ctx.Err() == nil && (passing(err) || run.passing) && d.farOff(j, 2*jobs.Backoff(call.Try)):
+		if call.Try < jobs.Tries {
+			d.Log.Info("the failure may pass, so the run is tried again before its next time", zap.String("kind", string(r.Kind)), zap.String("name", r.Name),
+				zap.Duration("after", jobs.Backoff(call.Try)), zap.Int("tries left", jobs.Tries-call.Try))
+		}
+		return nil, jobs.Retry{Err: cmp.Or(err, errors.New(run.Reason))}
+	}
 	return nil, nil
 }
 
-func (d *Daemon) doPart(ctx context.Context, body json.RawMessage) (any, error) {
+// passing reports that a run failed by what may go away by itself. What a person must mend, or a repetition does not change, waits for the next regular
+// run. What was written stands in the journal whatever the run came to, and the next looks there first.
+func passing(err error) bool {
+	if e, ok := errors.AsType[*connectors.Error](err); ok {
+		return passes(e.Class)
+	}
+	return errors.Is(err, state.ErrBusy) || errors.Is(err, state.ErrLost)
+}
+
+func passes(c connectors.Class) bool {
+	return c == connectors.ClassTransient || c == connectors.ClassLimited
+}
+
+// unreadPasses reports that a whole kind of record of some accounts could not be read, and may be soon. What is missing of single customers is not worth
+// reading everything again.
+func (d *Daemon) unreadPasses(ctx context.Context, w Work, accounts ...string) bool {
+	for _, name := range accounts {
+		for _, kind := range w.Engine.Accounts[name].MappedKinds() {
+			gaps, err := w.Engine.Store.Gaps(ctx, name, kind)
+			if err != nil {
+				return false // it is tried at its next time
+			}
+			if slices.ContainsFunc(gaps, func(g connectors.Gap) bool { return g.Parent == "" && passes(g.Class) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// farOff reports that a job's next regular time is further off than soon.
+func (d *Daemon) farOff(j *job, soon time.Duration) bool {
+	now := d.now()
+	next := j.schedule.next(now)
+	return next.IsZero() || next.Sub(now) > soon
+}
+
+func (d *Daemon) doPart(ctx context.Context, call jobs.Call) (any, error) {
 	var p engine.Part
-	if err := json.Unmarshal(body, &p); err != nil {
+	if err := json.Unmarshal(call.Body, &p); err != nil {
 		return nil, fmt.Errorf("read the part of a run: %w", err)
 	}
 	d.mu.Lock()
 	work := d.work
 	d.mu.Unlock()
-	if p.Read != nil && work.Engine.Accounts[p.Read.Account] == nil {
-		return nil, jobs.Again{After: elsewhere, Err: fmt.Errorf("account %s is not in the configuration of this daemon", p.Read.Account)}
+	for _, name := range p.Accounts() {
+		if work.Engine.Accounts[name] == nil {
+			return nil, d.pass(call.Age, partGoes, fmt.Errorf("account %s is not in the configuration of this daemon", name))
+		}
 	}
 	answer, err := work.Engine.Work(ctx, p)
 	if err != nil && ctx.Err() == nil {
@@ -57,7 +131,7 @@ func (d *Daemon) doPart(ctx context.Context, body json.RawMessage) (any, error) 
 }
 
 // doAlert puts what this daemon knows of all into the inbox.
-func (d *Daemon) doAlert(ctx context.Context, _ json.RawMessage) (any, error) {
+func (d *Daemon) doAlert(ctx context.Context, _ jobs.Call) (any, error) {
 	return nil, d.tell(ctx, d.Health().findings())
 }
 

@@ -20,7 +20,7 @@
 //	settles: completed             # within two runs; a third must find nothing to do. Left out: completed
 //	final: {vendor s-kea: 15}      # seats that are not what they were after the first run; "gone" for a record that was removed
 //
-// The steps are edit, add, remove, fault, behave, clock, store, flow, mapping and run; scenario_test.go lists their keys. An unknown key is
+// The steps are edit, add, remove, fault, behave, clock, store, flow, mapping, approve and run; scenario_test.go lists their keys. An unknown key is
 // refused, and so is a scenario without an incident or a sentence.
 //
 // What holds in each, whether it says so or not: while things are wrong no write that lowers seats, ends a line or takes an id off a record

@@ -38,6 +38,8 @@ type play struct {
 	mappings  map[string]string // mapping text by side
 	last      engine.Result
 	lastErr   error
+	wrote     string   // the last run that wrote something
+	release   string   // the last plan with what the limits held in it
 	said      []string // everything that runs told a person
 	stores    int      // files that came after the first
 	lost      bool     // the store was, and with it every link that no id rebuilds
@@ -126,6 +128,10 @@ func (p *play) step(s step) error {
 		return p.store(s.what[0])
 	case "flow":
 		return p.set(s.set)
+	case "approve":
+		_, err := p.engine.Store.Decide(context.Background(), state.Decision{Digest: p.release, Flow: p.flow.Name, Person: s.what[0],
+			Verdict: state.Approved, Reason: "asked the customer", Expires: p.now.Add(engine.ApprovedFor)})
+		return err
 	case "run":
 		return p.run(s)
 	}
@@ -219,14 +225,35 @@ func (p *play) store(what string) error {
 		if err := copyFile(backup, p.file); err != nil {
 			return err
 		}
+	case "copy":
+		p.stores++
+		if err := p.copyStore(filepath.Join(p.dir, fmt.Sprintf("copied-%d.db", p.stores))); err != nil {
+			return err
+		}
 	case "lost":
 		p.lost = true
 		p.stores++
 		p.file = filepath.Join(p.dir, fmt.Sprintf("new-%d.db", p.stores))
 	default:
-		return fmt.Errorf("a store is backup, restore or lost, not %q", what)
+		return fmt.Errorf("a store is backup, restore, copy or lost, not %q", what)
 	}
 	return p.open()
+}
+
+// copyStore goes on with a copy, as trueup state copy makes one.
+func (p *play) copyStore(file string) error {
+	ctx := context.Background()
+	from, err := state.Open(ctx, "sqlite:"+p.file)
+	if err != nil {
+		return err
+	}
+	to, err := state.Open(ctx, "sqlite:"+file)
+	if err == nil {
+		_, err = state.Copy(ctx, from, to)
+		err = errors.Join(err, to.Close())
+	}
+	p.file = file
+	return errors.Join(err, from.Close())
 }
 
 func copyFile(from, to string) error {
@@ -250,7 +277,7 @@ func (p *play) set(pairs [][2]string) error {
 func (p *play) setOne(key, text string) error {
 	f, g := &p.flow, &p.flow.Guards
 	counts := map[string]*int{"customer_share": &g.PerCustomer.Share, "customer_count": &g.PerCustomer.Count, "run_share": &g.PerRun.Share, "run_count": &g.PerRun.Count,
-		"change_share": &g.PerChange.Share}
+		"change_share": &g.PerChange.Share, "approvals": &f.Approvals}
 	amounts := map[string]**model.Money{"change_cost": &g.PerChange.Cost, "customer_cost": &g.PerCustomer.Cost, "run_cost": &g.PerRun.Cost,
 		"change_drop": &g.PerChange.Drop, "customer_drop": &g.PerCustomer.Drop, "run_drop": &g.PerRun.Drop, "customer_bill": &g.PerCustomer.Bill, "run_bill": &g.PerRun.Bill}
 	switch key {
@@ -307,11 +334,16 @@ func (p *play) run(s step) error {
 		opts.Offline = true
 	case "plan":
 		opts.Apply = false
+	case "undo":
+		opts.Undo = p.wrote
 	default:
-		return fmt.Errorf("a run is incremental, sweep, offline or plan, not %q", kind)
+		return fmt.Errorf("a run is incremental, sweep, offline, plan or undo, not %q", kind)
 	}
 	if s.digest {
 		opts.Digest = p.last.Digest
+	}
+	if s.over {
+		opts.Digest = p.release
 	}
 	flow := p.flow
 	flow.Name = cmp.Or(s.flow, flow.Name)
@@ -351,6 +383,12 @@ func (p *play) run(s step) error {
 
 // hear keeps what the run told a person.
 func (p *play) hear() {
+	if p.last.Outcome.Done > 0 {
+		p.wrote = p.last.Run.ID
+	}
+	if released, ok := plan.Release(p.last.Plan); ok {
+		p.release = released.Digest()
+	}
 	said := []string{p.last.Run.Reason}
 	if p.lastErr != nil {
 		said = append(said, p.lastErr.Error())

@@ -44,12 +44,13 @@ type step struct {
 	killed [2]string   // run: before or after, and which write to the journal
 	stop   bool        // run: a person stops it while a system does not answer
 	digest bool        // run: only the plan that the last run showed
+	over   bool        // run: only the last plan with what the limits held in it
 }
 
-var stepWords = []string{"edit", "add", "remove", "fault", "behave", "clock", "store", "flow", "mapping", "run"}
+var stepWords = []string{"edit", "add", "remove", "fault", "behave", "clock", "store", "flow", "mapping", "approve", "run"}
 
 // words is how many words a step's own text has; a mapping's has any number.
-var words = map[string]int{"edit": 3, "add": 3, "remove": 3, "fault": 2, "behave": 2, "clock": 1, "store": 1, "run": 1}
+var words = map[string]int{"edit": 3, "add": 3, "remove": 3, "fault": 2, "behave": 2, "clock": 1, "store": 1, "approve": 1, "run": 1}
 
 func loadScenario(file string) (scenario, error) {
 	source, err := os.ReadFile(file)
@@ -145,7 +146,7 @@ func readStep(n *strictyaml.Node) step {
 		s.with = m.Need("with").Text()
 	case "run":
 		s.amid, s.at, s.flow = steps(m.Get("amid")), m.Get("at").Text(), m.Get("as").Text()
-		s.stop, s.digest = m.Get("stop").Bool(), m.Get("reviewed").Bool()
+		s.stop, s.digest, s.over = m.Get("stop").Bool(), m.Get("reviewed").Bool(), m.Get("released").Bool()
 		s.killed[0], s.killed[1], _ = strings.Cut(m.Get("killed").Text(), " ")
 	case "":
 		n.Complain("write one of "+strings.Join(stepWords, ", "), "the step does nothing")
@@ -154,10 +155,10 @@ func readStep(n *strictyaml.Node) step {
 	return s
 }
 
-// newFlow is the usual flow: it writes on its own, and no limit helps it.
+// newFlow is the usual flow: it writes on its own, and no limit helps it. What it did in the last day counts where a scenario sets one.
 func newFlow() engine.Flow {
 	return engine.Flow{
-		Name: "cloud", File: "flows/cloud.yaml", Vendor: "microsoft", PSA: "psa", Mode: engine.ModeWrite,
+		Name: "cloud", File: "flows/cloud.yaml", Vendor: "microsoft", PSA: "psa", Mode: engine.ModeWrite, Guards: plan.Guards{Together: 24 * time.Hour},
 		Customers: engine.CustomerRules{Match: engine.MatchNames(), MissingPSA: engine.MissingPropose},
 		Products:  engine.ProductRules{MissingPSA: engine.MissingCreate},
 		Contracts: engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingCreate},

@@ -45,10 +45,18 @@ type Job struct {
 	Body any    // what the handler is given, as JSON
 }
 
-// Handler does a job. What it returns is told to who waits for the job; it must be possible to do it again.
-type Handler func(ctx context.Context, body json.RawMessage) (answer any, err error)
+// Handler does a job. What it returns is told to who waits for the job; it must be possible to do it again. An error ends the job, unless it is
+// Again or Retry.
+type Handler func(ctx context.Context, call Call) (answer any, err error)
 
-// Again asks for a job to be done again after a while, by the same daemon or another.
+// Call is a job when it is done.
+type Call struct {
+	Body json.RawMessage
+	Try  int           // 1, and one more after each Retry
+	Age  time.Duration // since it was queued
+}
+
+// Again hands a job on: it is done after a while, by the same daemon or another, as if it had not been tried.
 type Again struct {
 	After time.Duration
 	Err   error // why
@@ -56,6 +64,24 @@ type Again struct {
 
 func (a Again) Error() string { return a.Err.Error() }
 func (a Again) Unwrap() error { return a.Err }
+
+// Retry asks for another try of a job that failed, after Backoff. The last of Tries ends it.
+type Retry struct{ Err error }
+
+func (r Retry) Error() string { return r.Err.Error() }
+func (r Retry) Unwrap() error { return r.Err }
+
+// Tries is how often a run is tried.
+const Tries = 4
+
+// Backoff is how long a job rests after its n-th try: 5, 15 and 45 minutes.
+func Backoff(try int) time.Duration {
+	rest := 5 * time.Minute
+	for range try - 1 {
+		rest *= 3
+	}
+	return rest
+}
 
 // Options say who works and how.
 type Options struct {
@@ -129,15 +155,39 @@ type file struct{ riverdriver.Driver[*sql.Tx] }
 func (file) SupportsListener() bool     { return false }
 func (file) SupportsListenNotify() bool { return false }
 
+// GetExecutor is of riverdriver.Driver.
+func (f file) GetExecutor() riverdriver.Executor { return fileExecutor{f.Driver.GetExecutor()} }
+
+// fileExecutor spares an idle daemon a look every other second whether somebody paused a queue, for which trueup has no word.
+type fileExecutor struct{ riverdriver.Executor }
+
+// QueueGet is of riverdriver.Executor.
+func (fileExecutor) QueueGet(_ context.Context, params *riverdriver.QueueGetParams) (*rivertype.Queue, error) {
+	return &rivertype.Queue{Name: params.Name, Metadata: []byte("{}")}, nil
+}
+
 // keptFor is how long a job that ended keeps its key: longer than daemons' clocks differ and runs last.
 const keptFor = 24 * time.Hour
 
-// Tidy forgets the jobs of a file that ended a day ago; on a server the queue does so by itself.
+// Tidy does for a file what the queue does by itself on a server: it forgets the jobs that ended a day ago, and makes those ready that rested long
+// enough.
 func (q *Queue) Tidy(ctx context.Context) error {
 	if _, server := q.store.Database(); server {
 		return nil
 	}
-	_, err := q.client.JobDeleteMany(ctx, river.NewJobDeleteManyParams().First(10_000).
+	resting, err := q.client.JobList(ctx, river.NewJobListParams().First(1000).States(rivertype.JobStateRetryable, rivertype.JobStateScheduled))
+	if err != nil {
+		return fmt.Errorf("look for jobs to be done again: %w", err)
+	}
+	for _, row := range resting.Jobs {
+		if row.ScheduledAt.After(time.Now()) {
+			continue
+		}
+		if _, err := q.client.JobRetry(ctx, row.ID); err != nil {
+			return fmt.Errorf("make a job ready again: %w", err)
+		}
+	}
+	_, err = q.client.JobDeleteMany(ctx, river.NewJobDeleteManyParams().First(10_000).
 		States(rivertype.JobStateCompleted, rivertype.JobStateCancelled, rivertype.JobStateDiscarded).Where(`finalized_at < datetime('now', '-1 day')`))
 	if err != nil {
 		return fmt.Errorf("forget old jobs: %w", err)
@@ -193,7 +243,7 @@ func (q *Queue) add(ctx context.Context, jobs []Job) ([]int64, error) {
 }
 
 // attempts is how often a job is tried whose handler asks for it.
-var attempts = map[Kind]int{Run: 3, Part: 1, Alert: 1}
+var attempts = map[Kind]int{Run: Tries, Part: 1, Alert: 1}
 
 // Do queues jobs and waits until each came to an end somewhere. The answer of one that failed is nil. body makes a job's body for its
 // n-th try: a job of a daemon whose lease ended is queued again. When ctx ends the jobs are cancelled.
@@ -230,6 +280,9 @@ func (q *Queue) Do(ctx context.Context, kind Kind, keys []string, body func(i, t
 		case <-tick.C:
 		}
 		lost, err := q.collect(ctx, waiting, answers)
+		if err != nil && ctx.Err() != nil {
+			return answers, context.Cause(ctx)
+		}
 		if err != nil {
 			return answers, err
 		}
@@ -334,9 +387,12 @@ type worker[T interface {
 }
 
 func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
-	answer, err := w.handle(ctx, job.Args.body())
+	answer, err := w.handle(ctx, Call{job.Args.body(), job.Attempt, time.Since(job.CreatedAt)})
 	if again, ok := errors.AsType[Again](err); ok {
 		return river.JobSnooze(again.After)
+	}
+	if retry, ok := errors.AsType[Retry](err); ok {
+		return retry
 	}
 	if err != nil {
 		return river.JobCancel(err)
@@ -345,4 +401,9 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 		return nil
 	}
 	return river.RecordOutput(ctx, answer)
+}
+
+// NextRetry is of river.Worker.
+func (w *worker[T]) NextRetry(job *river.Job[T]) time.Time {
+	return time.Now().Add(Backoff(job.Attempt))
 }

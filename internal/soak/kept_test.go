@@ -20,6 +20,8 @@ func TestKeptHistories(t *testing.T) {
 			{op: misbehave, side: 1, fault: memory.EmptyList, value: "1"}, {op: run}, {op: buy, at: 2}, {op: run}}},
 		{"killed before a line's creation is settled, and it is edited", []step{
 			{op: order, n: 1}, {op: dieBefore, n: 2}, {op: bill, at: 2}, {op: run}}},
+		{"a line is lowered while the vendor follows its raise", []step{{op: bill, at: 1}, {op: editDuring, side: 1, at: 1, n: 1}, {op: run}}},
+		{"a line is lowered, and seats are bought while that is scheduled", []step{{op: bill, at: 0}, {op: bill, at: 0}, {op: editDuring, at: 0, n: 1}, {op: run}}},
 		{"all subscriptions of a customer vanish", []step{{op: remove, at: 3}, {op: remove, at: 2}}},
 		{"all subscriptions of a customer vanish, and one of its lines is edited", []step{{op: remove, at: 3}, {op: remove, at: 2}, {op: bill, at: 2}}},
 	} {

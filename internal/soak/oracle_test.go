@@ -57,7 +57,7 @@ type oracle struct {
 	onLine                map[string]map[string]bool // by subscription: the numbers of seats that people typed on its line
 	committed             map[string]bool            // subscriptions of which the vendor takes no seat back before the end of the term
 	had                   map[string][]bought        // by subscription: what was bought, oldest first
-	agreed                map[string]string          // by subscription: the seats when both sides were last equal
+	agreed                map[string]string          // by subscription: the seats when both sides were last equal, or the vendor last followed the line
 	waits                 map[string][]string        // by subscription: numbers that wait for the end of the term, oldest first
 	onLines               map[string][]string        // by subscription: the seats on its line when the run began, and those typed there since; nil between runs
 	ever                  map[string]map[string]bool // by subscription: all numbers of seats that people typed
@@ -165,6 +165,9 @@ func (o *oracle) ends(now time.Time) error {
 			}
 			o.waits[sub.ID] = append(waits, next)
 		}
+		if seats := sub.Fields["quantity"].String(); o.open[sub.ID].vendor == "" && slices.Contains(o.onLines[sub.ID], seats) {
+			o.agreed[sub.ID] = seats // from the line, on which somebody may have typed another number since
+		}
 		if t := o.open[sub.ID]; t.amid {
 			t.amid, t.scheduled = false, t.scheduled || t.psa != "" && t.psa == next
 			o.open[sub.ID] = t
@@ -216,8 +219,9 @@ func (o *oracle) settled(id string) error {
 	if t.vendor != "" {
 		before = t.vendor
 	}
+	scheduled := t.vendor == "" || t.scheduled || o.missed // what a feed does not tell of, nobody can see as opposed
 	switch {
-	case t.psa != "" && t.psa == o.atRenewal(id) && vendor == before && (t.vendor == "" || t.scheduled) && o.committed[id] && lowered:
+	case t.psa != "" && t.psa == o.atRenewal(id) && vendor == before && scheduled && o.committed[id] && lowered:
 		// The vendor takes them back at the end of the term only, and was told so. Until then both sides have what was bought before, or what was typed
 		// at the vendor since.
 	case t.vendor != "" && t.psa != "":

@@ -134,6 +134,21 @@ func (n *Node) Complain(hint, format string, args ...any) {
 	}
 }
 
+// ComplainAt records a complaint at a letter inside the node's text, counted from 0. Texts of several lines are blamed as a whole.
+func (n *Node) ComplainAt(letter int, hint, format string, args ...any) {
+	if n == nil {
+		return
+	}
+	pos := n.Pos()
+	switch n.y.Style &^ yaml.TaggedStyle {
+	case 0:
+		pos.Column += letter
+	case yaml.SingleQuotedStyle, yaml.DoubleQuotedStyle:
+		pos.Column += letter + 1
+	}
+	n.problems.Add(pos, hint, format, args...)
+}
+
 // Present reports whether the key was written at all.
 func (n *Node) Present() bool { return n != nil }
 

@@ -112,6 +112,43 @@ func linksClaimed(t *testing.T, b *bench) {
 	ok(t, b.PutLinks(ctx, []state.Link{line("l3", "adobe-psa", vendorEnd("c1", "other"), elsewhere)}))
 }
 
+// Seats that are decided together share a line or a vendor record, and nobody else gets in between.
+func linksShapes(t *testing.T, b *bench) {
+	ctx := t.Context()
+	shaped := func(id, flow, sub, line, shape string) state.Link {
+		return state.Link{ID: id, Flow: flow, Kind: model.KindLine, Vendor: vendorEnd("c1", sub), PSA: lineEnd(line), How: "kept id", Shape: shape}
+	}
+	ok(t, b.PutLinks(ctx, []state.Link{shaped("l1", "flow", "s1", "1", state.ShapeSum), shaped("l2", "flow", "s2", "1", state.ShapeSum)}))
+	ok(t, b.PutLinks(ctx, []state.Link{shaped("l3", "flow", "s3", "1", state.ShapeSum)})) // bought later
+	ok(t, b.PutLinks(ctx, []state.Link{shaped("l4", "flow", "s4", "4", state.ShapeSplit), shaped("l5", "flow", "s4", "5", state.ShapeSplit)}))
+	ok(t, b.PutLinks(ctx, []state.Link{shaped("l6", "flow", "s6", "6", state.ShapeBundle), shaped("l7", "flow", "s7", "6", state.ShapeBundle)}))
+	equal(t, "kept", activeLinks(t, b, "flow", model.KindLine), []string{"l1", "l2", "l3", "l4", "l5", "l6", "l7"})
+	for name, l := range map[string]state.Link{
+		"a line of its own":                       shaped("x", "flow", "s9", "1", ""),
+		"another shape":                           shaped("x", "flow", "s9", "1", state.ShapeBundle),
+		"another flow":                            shaped("x", "other", "s9", "1", state.ShapeSum),
+		"a second line for a part of a sum":       shaped("x", "flow", "s1", "9", state.ShapeSum),
+		"a second vendor record on a split's":     shaped("x", "flow", "s9", "4", state.ShapeSplit),
+		"a split subscription on its own line":    shaped("x", "flow", "s4", "9", ""),
+		"a count on a line that is shared":        shaped("x", "flow", "s9", "6", "count"),
+		"a second line for a part of a bundle":    shaped("x", "flow", "s6", "9", state.ShapeBundle),
+		"the same line of another flow's a split": shaped("x", "other", "s4", "4", state.ShapeSplit),
+	} {
+		if err := b.PutLinks(ctx, []state.Link{l}); !errors.Is(err, state.ErrClaimed) {
+			t.Errorf("%s: got %v, want %v", name, err, state.ErrClaimed)
+		}
+	}
+	got, _, err := b.Link(ctx, "l5")
+	ok(t, err)
+	equal(t, "shape", got.Shape, state.ShapeSplit)
+
+	// When the others are gone the one that is left stands alone.
+	ok(t, b.CloseLink(ctx, "l2"))
+	ok(t, b.CloseLink(ctx, "l3"))
+	ok(t, b.PutLinks(ctx, []state.Link{shaped("l1", "flow", "s1", "1", "")}))
+	refused(t, b.PutLinks(ctx, []state.Link{shaped("l2", "flow", "s2", "1", state.ShapeSum)}), state.ErrClaimed, "l1")
+}
+
 // Two tenants may be one company, in one flow or in several.
 func linksShared(t *testing.T, b *bench) {
 	ctx := t.Context()

@@ -53,6 +53,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"links: a vendor record has one active link in a flow", linksVendorOnce},
 		{"links: a line is claimed by one flow", linksClaimed},
 		{"links: records that are not lines may be shared", linksShared},
+		{"links: a line is shared by those of one sum, a vendor record by those of one split", linksShapes},
 		{"links: claims inside one call are found and nothing is kept", linksClaimedInBatch},
 		{"links: closing and replacing in one call", linksReplaced},
 		{"links: what is incomplete is refused", linksRefused},

@@ -72,6 +72,8 @@ var endpoints = []endpoint{
 	{"GET /v1/customers/{customer}/subscriptions", false, (*Server).listSubscriptions},
 	{"GET /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).getSubscription},
 	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription},
+	{"GET /v1/customers/{customer}/subscriptions/{subscription}/provisioningstatus", false, (*Server).provisioningStatus},
+	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs},
 	{"GET /v1/auditrecords", true, (*Server).listAudit},
 	{"GET /v1/relationships", true, (*Server).listRelationships},
 }

@@ -22,6 +22,15 @@ type Customer struct {
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
 	Address           Address  `json:"address"`
+	InUse             []InUse  `json:"in_use"`
+	NoDirectory       bool     `json:"no_directory"` // gives the partner no right in its directory (GDAP): seats in use are refused
+}
+
+// InUse is how many seats of a product a customer has given to its users.
+type InUse struct {
+	Product   string `json:"product"`   // ProductId:SkuId
+	Assigned  int    `json:"assigned"`  // may be more than there are
+	Elsewhere int    `json:"elsewhere"` // seats of it that were bought elsewhere
 }
 
 // Address is a company's and its billing address.

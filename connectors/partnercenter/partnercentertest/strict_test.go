@@ -577,3 +577,40 @@ func TestRequestsAreLoggedWithoutSecrets(t *testing.T) {
 		}
 	}
 }
+
+// A customer's directory counts by its own ids, adds up what was sold from anywhere, and is closed to applications and to partners without
+// a right in it.
+func TestSeatsInUseAreCountedByProduct(t *testing.T) {
+	t.Parallel()
+	c, _ := serve(t, partnercentertest.Options{})
+	customer := c.s.AddCustomer(partnercentertest.Customer{Name: "Harbour Dental", InUse: []partnercentertest.InUse{{Product: "CFQ7TTC0LCHC:0002", Assigned: 23, Elsewhere: 2}}})
+	a := c.s.AddSubscription(partnercentertest.Subscription{Customer: customer.ID, Quantity: 14})
+	b := c.s.AddSubscription(partnercentertest.Subscription{Customer: customer.ID, Quantity: 6, Term: "P1M", OfferID: "CFQ7TTC0LCHC:0002:CFQ7TTC0OTHER"})
+	c.s.AddSubscription(partnercentertest.Subscription{Customer: customer.ID, Quantity: 3, Status: "suspended"})
+	token := c.token(nil)
+	path := "/v1/customers/" + customer.ID + "/subscribedskus"
+	rows, _ := c.get(path, token).json(t)["items"].([]any)
+	if len(rows) != 1 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	row := rows[0].(map[string]any)
+	got := fmt.Sprint(row["activeUnits"], row["consumedUnits"], row["availableUnits"], row["suspendedUnits"], row["totalUnits"])
+	if got != "22 23 -1 3 22" {
+		t.Errorf("units: %s", got)
+	}
+	id := row["productSku"].(map[string]any)["id"]
+	for _, sub := range []partnercentertest.Subscription{a, b} {
+		if status := c.get("/v1/customers/"+customer.ID+"/subscriptions/"+sub.ID+"/provisioningstatus", token).json(t); !strings.EqualFold(fmt.Sprint(status["skuId"]), fmt.Sprint(id)) {
+			t.Errorf("provisioned as %v, counted as %v", status["skuId"], id)
+		}
+	}
+	if got := c.get(path, c.token(url.Values{"grant_type": {"client_credentials"}})).code(t); got != "403 900329" {
+		t.Errorf("an application alone: %s", got)
+	}
+	if err := c.s.EditCustomer(customer.ID, func(c *partnercentertest.Customer) { c.NoDirectory = true }); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.get(path, token).code(t); got != "403 900308" {
+		t.Errorf("without a right in the directory: %s", got)
+	}
+}
