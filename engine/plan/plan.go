@@ -147,8 +147,8 @@ type Held struct {
 
 // Finding is something a person should know that is not a change.
 type Finding struct {
-	Key      string      `json:"key"`              // stable, so that one thing is one finding however many runs see it
-	Matter   string      `json:"matter,omitempty"` // what it is about, where one matter is found anew under several keys
+	Key      string      `json:"key"` // stable, so that one thing is one finding however many runs see it
+	Matter   string      `json:"-"`   // what it is about, where one matter is found anew under several keys
 	Kind     Reason      `json:"kind"`
 	Customer string      `json:"customer"`
 	Title    string      `json:"title"`
