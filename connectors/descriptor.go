@@ -27,8 +27,15 @@ type Descriptor struct {
 	Kinds    []Kind // in dependency order: a kind comes after its parent
 	Settings []Setting
 	Feed     bool // implements ChangeFeed
+	Sooner   Sooner
 	Limits   Limits
 	Rejects  []Reject
+}
+
+// Sooner says how a system lets us know that something moved, before its schedule comes.
+type Sooner struct {
+	Webhook string // what the messages that it sends tell; "" when it sends none. With it the connector is a Hinter and a Registrar
+	Watch   string // what one request shows; "" when there is none such. With it the connector is a Watcher
 }
 
 // Role says on which side of a flow a system can stand.

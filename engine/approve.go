@@ -35,7 +35,7 @@ func (e *Engine) choose(ctx context.Context, run *activeRun, flow Flow, opts Opt
 	switch err := mayApply(flow, opts, chosen); {
 	case err != nil || chosen.Digest == within.Digest:
 		return within, err
-	case !frozenUntil.IsZero() && opts.Digest == "":
+	case opts.Digest == "" && (!frozenUntil.IsZero() || run.narrow != nil):
 		return within, nil
 	case !frozenUntil.IsZero():
 		return within, fmt.Errorf("%w: the flow writes nothing that costs until %s; apply it then", state.ErrNotApproved, frozenUntil.Format("2 January 2006, 15:04 MST"))

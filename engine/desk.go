@@ -33,8 +33,8 @@ func ticketLink(matter string) string { return "ticket " + matter }
 // tellTickets opens, updates and closes tickets: one for a matter, however many runs see it. What did not change is not written. again says
 // for which matters the status of the ticket is put back, and why.
 func (e *Engine) tellTickets(ctx context.Context, run *activeRun, w *world, again map[string]string, result *Result) error {
-	if result.Plan.Undoes != "" {
-		return nil // what it says about one run is for who asked
+	if result.Plan.Undoes != "" || run.narrow != nil {
+		return nil // what it says about one run is for who asked; after a hint the next run of the whole tells
 	}
 	told, err := e.Store.Told(ctx, w.flow.Name)
 	if err != nil || len(w.flow.Tell.Tickets) == 0 {

@@ -53,6 +53,9 @@ type Options struct {
 	Sweep   bool   // read everything anew instead of what changed
 	Offline bool   // read nothing: plan from the store
 	Undo    string // plan to put back what this run of the flow changed, instead of comparing the two sides
+	// Only looks at the customers of some places, as hints named them; none looks at all. It is ignored where there are many, or where what is
+	// stored is old.
+	Only []Place
 }
 
 // Result is what a run came to.
@@ -79,35 +82,20 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 	}
 	result := Result{}
 	err = func() error {
-		sides, err := e.read(ctx, run, flow, opts)
+		proposed, world, err := e.propose(ctx, run, flow, opts)
 		if err != nil {
 			return err
 		}
-		if err := e.recover(ctx, run, flow); err != nil {
-			return err
-		}
-		undoing, err := e.undo(ctx, run, flow, opts)
-		if err != nil {
-			return err
-		}
-		world, err := e.translate(ctx, flow, sides)
-		if err != nil {
-			return err
-		}
-		var proposed plan.Plan
-		if undoing != nil {
-			proposed, err = e.planUndo(ctx, world, undoing)
-		} else {
-			proposed, err = e.plan(ctx, run, world)
-		}
-		if err != nil {
-			return err
+		if run.narrow != nil {
+			if err := e.elsewhere(ctx, run, world); err != nil {
+				return err
+			}
 		}
 		recent, err := e.recent(ctx, world, proposed)
 		if err != nil {
 			return err
 		}
-		guards := flow.Guards
+		guards := world.flow.Guards
 		guards.Unattended = flow.Mode == ModeWrite
 		guards.OnHold, guards.FrozenUntil = world.creditHold(), plan.FrozenUntil(flow.Freeze, e.Now().In(e.Location))
 		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
@@ -138,6 +126,41 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 	err = whyStopped(ctx, err)
 	result.Run = run.finish(err, result)
 	return result, err
+}
+
+// propose reads, translates, links and plans: everywhere, or at the customers that hints named.
+func (e *Engine) propose(ctx context.Context, run *activeRun, flow Flow, opts Options) (plan.Plan, *world, error) {
+	narrow, err := e.mayNarrow(ctx, flow, opts)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if narrow {
+		if err := e.recover(ctx, run, flow); err != nil {
+			return plan.Plan{}, nil, err
+		}
+		return e.look(ctx, run, flow, opts.Only)
+	}
+	sides, err := e.read(ctx, run, flow, opts)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if err := e.recover(ctx, run, flow); err != nil {
+		return plan.Plan{}, nil, err
+	}
+	undoing, err := e.undo(ctx, run, flow, opts)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	world, err := e.translate(ctx, flow, sides)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	if undoing != nil {
+		proposed, err := e.planUndo(ctx, world, undoing)
+		return proposed, world, err
+	}
+	proposed, err := e.plan(ctx, run, world)
+	return proposed, world, err
 }
 
 // whyStopped says who told a run to stop, where the error only says that it was.

@@ -25,7 +25,7 @@ func (e *Engine) hear(ctx context.Context, run *activeRun, w *world, opts Option
 		return again, nil
 	}
 	told := map[string]state.Told{}
-	if opts.Apply && !opts.Offline && w.flow.Approve.Tickets {
+	if opts.Apply && !opts.Offline && w.flow.Approve.Tickets && run.narrow == nil {
 		if told, err = e.Store.Told(ctx, w.flow.Name); err != nil {
 			return again, err
 		}

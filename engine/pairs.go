@@ -31,34 +31,47 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan,
 		return total, err
 	}
 	shared := &creations{world: w, plan: &total, products: map[string]string{}, planned: map[string]bool{}}
-	for i, g := range groups {
-		if ctx.Err() != nil {
-			return total, context.Cause(ctx)
-		}
-		if err := e.planGroup(ctx, w, g, shared); err != nil {
-			return total, err
-		}
-		g.subs, g.lines, g.shapes = nil, nil, nil // only what is to be done is kept
-		if len(total.Remember)+len(total.Close) >= batch {
-			if err := e.remember(ctx, run, w, &total); err != nil {
-				return total, err
-			}
-		}
-		if i%50 == 49 || i == len(groups)-1 {
-			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
-		}
+	if err := e.planGroups(ctx, run, w, groups, shared); err != nil {
+		return total, err
 	}
 	for _, tenant := range w.newCustomers {
 		if err := e.planNewCustomer(ctx, w, tenant, shared); err != nil {
 			return total, err
 		}
 	}
-	total.Counts.Customers = len(groups)
 	total.Findings = append(total.Findings, w.findings...)
 	total.Partial = append(total.Partial, w.partial...)
 	err = e.remember(ctx, run, w, &total)
 	total.Sort()
+	whole := model.Quantity{}
+	for _, q := range w.extent {
+		whole = whole.Add(q)
+	}
+	run.count(seats, int(whole.Decimal().IntPart()))
 	return total, err
+}
+
+// planGroups plans customers one at a time.
+func (e *Engine) planGroups(ctx context.Context, run *activeRun, w *world, groups []*group, shared *creations) error {
+	shared.plan.Counts.Customers = len(groups)
+	for i, g := range groups {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := e.planGroup(ctx, w, g, shared); err != nil {
+			return err
+		}
+		g.subs, g.lines, g.shapes = nil, nil, nil // only what is to be done is kept
+		if len(shared.plan.Remember)+len(shared.plan.Close) >= batch {
+			if err := e.remember(ctx, run, w, shared.plan); err != nil {
+				return err
+			}
+		}
+		if i%50 == 49 || i == len(groups)-1 {
+			e.tellProgress(Progress{Run: run.ID, Step: "planning", Done: i + 1, Total: len(groups)})
+		}
+	}
+	return nil
 }
 
 // planGroup plans one customer.

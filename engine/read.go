@@ -66,25 +66,33 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 	return run.finish(err, Result{}), err
 }
 
+// flowSide is an account of a flow and what is read of it.
+type flowSide struct {
+	account string
+	nouns   []model.Kind
+}
+
+// flowSides are the vendor's and the PSA's.
+func flowSides(flow Flow) []flowSide {
+	return []flowSide{
+		{flow.Vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}},
+		{flow.PSA, []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}},
+	}
+}
+
 // read brings the store up to date with both accounts.
 func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Options) (sides, error) {
 	var s sides
-	for _, side := range []struct {
-		name  string
-		into  **reading
-		nouns []model.Kind
-	}{
-		{flow.Vendor, &s.vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}},
-		{flow.PSA, &s.psa, []model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}},
-	} {
-		account, err := e.account(side.name)
+	into := []**reading{&s.vendor, &s.psa}
+	for i, side := range flowSides(flow) {
+		account, err := e.account(side.account)
 		if err != nil {
 			return s, err
 		}
 		r := &reading{Account: account}
-		*side.into = r
+		*into[i] = r
 		if err := e.refresh(ctx, run, r, account.KindsOf(side.nouns...), opts); err != nil {
-			return s, fmt.Errorf("read %s: %w", side.name, err)
+			return s, fmt.Errorf("read %s: %w", side.account, err)
 		}
 		run.missed(r)
 	}

@@ -27,6 +27,7 @@ type activeRun struct {
 	mu       sync.Mutex
 	counts   map[string]int
 	unread   []string        // what was not read, in sentences
+	narrow   *narrow         // which customers are looked at; nil for all
 	lists    map[string]bool // "account kind" listed whole in this run
 	watching sync.WaitGroup
 }
@@ -199,6 +200,9 @@ func failures(outcome apply.Outcome) (sentences []string) {
 // keepPlan saves the plan under its digest, so that it can be shown and reviewed; and, before it, the plan that lets through what
 // only the flow's limits hold, and the plans of its single matters, so that people can approve them.
 func (e *Engine) keepPlan(ctx context.Context, run *activeRun, within plan.Plan) error {
+	if run.narrow != nil { // what is approved is a plan of the whole
+		return e.savePlan(ctx, run, within, e.Now())
+	}
 	released, ok := plan.Release(within)
 	for _, ask := range plan.Asks(within) {
 		digest := ask.Plan.Digest()
@@ -247,6 +251,9 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	}
 	release := releaseOf(*result)
 	single := map[string]string{}
+	if run.narrow != nil {
+		release = ""
+	}
 	for _, ask := range plan.Asks(p) {
 		single[ask.Matter] = ask.Plan.Digest()
 	}
@@ -283,6 +290,9 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	run.count("in step", p.Counts.InStep)
 	if p.Undoes != "" {
 		return nil // what it says about one run is for who asked; the inbox is about how the two sides stand
+	}
+	if run.narrow != nil {
+		return e.tellOf(ctx, run, flow, findings)
 	}
 	_, err = e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
 		return len(run.unread) > 0 // what could not be looked at this time is not settled

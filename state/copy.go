@@ -31,6 +31,8 @@ var kept = []struct{ table, key string }{
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
 	{"told", "tenant, flow, matter"},
+	{"hints", "tenant, flow, account, kind, parent, id"},
+	{"hints_seen", "tenant, account, message"},
 }
 
 // Copied says what a copy holds.

@@ -38,9 +38,10 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db, "ATTACH '"+source+"' AS new")
+	younger := map[string]bool{"hints": true, "hints_seen": true, "told": true} // tables that were not there yet
 	for _, table := range append(state.Kept(), "lease") {
-		if table == "told" {
-			continue // it came later
+		if younger[table] {
+			continue
 		}
 		var columns string
 		if err := db.QueryRow("SELECT group_concat(name, ', ') FROM pragma_table_info(?) WHERE name <> 'tenant'", table).Scan(&columns); err != nil {
@@ -65,7 +66,7 @@ func TestTenantsAreAddedToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, n := range want.Rows {
-		if n == 0 && table != "told" {
+		if n == 0 && !younger[table] {
 			t.Errorf("the rows of %s are gone", table)
 		}
 	}

@@ -42,6 +42,7 @@ const (
 	TriggerSchedule Trigger = "schedule"
 	TriggerCatchUp  Trigger = "catch-up" // its scheduled time passed while trueup was not running
 	TriggerRetry    Trigger = "retry"    // the last one failed by what may pass, and its next time is far off
+	TriggerHint     Trigger = "hint"     // somebody said that something moved; only those customers were looked at
 )
 
 // Run is one execution of a discovery or a flow.
@@ -232,11 +233,12 @@ func runByID(ctx context.Context, t tx, id string) (r Run, ok bool, err error) {
 	return r, ok, err
 }
 
-// LastRun is the newest run of a kind and name that was not skipped; ok is false when there is none.
+// LastRun is the newest run of a kind and name that was not skipped and looked everywhere, so none that followed hints; ok is false when
+// there is none.
 func (s *Store) LastRun(ctx context.Context, kind RunKind, name string) (r Run, ok bool, err error) {
 	err = s.view(ctx, fmt.Sprintf("find the last %s %s", kind, name), func(t tx) error {
 		ok, err = t.one(ctx, r.row(), `SELECT `+runColumns+` FROM runs WHERE tenant = @tenant AND kind = ? AND name = ? AND NOT (state = 'stopped' AND reason LIKE 'skipped:%')
-			ORDER BY started_at DESC, id DESC LIMIT 1`, kind, name)
+			AND triggered_by <> 'hint' ORDER BY started_at DESC, id DESC LIMIT 1`, kind, name)
 		return err
 	})
 	return r, ok, err

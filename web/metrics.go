@@ -29,7 +29,7 @@ type Metric struct {
 // Table lists every metric of trueup's own. Those named go_ and process_ are the usual ones of a Go program.
 var Table = []Metric{
 	buildInfo, accountRead, lastGoodRead, changesRead, inboxOpen, held, writesUnknown, overdue, failedInARow, credentialAge,
-	runsTotal, runDuration, requestsTotal, budgetLeft, changesTotal, leaseHeld, looked, reloaded,
+	runsTotal, runDuration, requestsTotal, budgetLeft, changesTotal, messagesTotal, leaseHeld, looked, reloaded,
 }
 
 var (
@@ -48,6 +48,7 @@ var (
 	requestsTotal = Metric{"trueup_requests_total", "counter", []string{"account", "class"}, "Requests sent to an account's system, repeats and sign-ins included, by the class of the failure; ok when it succeeded."}
 	budgetLeft    = Metric{"trueup_budget_left", "gauge", []string{"account"}, "Requests that may still be sent in this minute within the account's budget."}
 	changesTotal  = Metric{"trueup_changes_total", "counter", []string{"flow", "op", "outcome"}, "Changes that were to be written, by outcome: done, failed, unknown or skipped."}
+	messagesTotal = Metric{"trueup_messages_total", "counter", []string{"account", "outcome"}, "Webhook messages by what became of them: taken, repeated, nothing (no flow looks there by itself), refused, unproven (could not be verified then) or too_many; and places: watched (found by a glance) and unknown (nobody's here)."}
 	leaseHeld     = Metric{"trueup_lease_held", "gauge", nil, "1 while the daemon holds the lease of its state, 0 while it cannot renew it and begins no run."}
 	looked        = Metric{"trueup_health_age_seconds", "gauge", nil, "Seconds since what these gauges say was read from the state; about 60 at most while all is well."}
 	reloaded      = Metric{"trueup_configuration_current", "gauge", nil, "1 when the files are what runs, 0 when they were found wrong at the last SIGHUP and the old configuration stays."}
@@ -62,6 +63,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	requests *prometheus.CounterVec
 	changes  *prometheus.CounterVec
+	messages *prometheus.CounterVec
 	current  prometheus.Gauge
 
 	mu      sync.Mutex
@@ -71,14 +73,14 @@ type Metrics struct {
 // NewMetrics makes metrics of a daemon's health and of what is reported to them.
 func NewMetrics(version string, health func() daemon.Health) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), health: health, now: time.Now, budgets: map[string]*budget{}}
-	m.runs, m.requests, m.changes = counter(runsTotal), counter(requestsTotal), counter(changesTotal)
+	m.runs, m.requests, m.changes, m.messages = counter(runsTotal), counter(requestsTotal), counter(changesTotal), counter(messagesTotal)
 	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: runDuration.Name, Help: runDuration.Help,
 		Buckets: []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600}}, runDuration.Labels)
 	m.current = prometheus.NewGauge(prometheus.GaugeOpts{Name: reloaded.Name, Help: reloaded.Help})
 	m.current.Set(1)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help, ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	m.registry.MustRegister(m.runs, m.requests, m.changes, m.duration, m.current, info, (*gauges)(m),
+	m.registry.MustRegister(m.runs, m.requests, m.changes, m.messages, m.duration, m.current, info, (*gauges)(m),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -131,6 +133,11 @@ func (m *Metrics) Planned(flow string, result engine.Result) {
 		done -= n
 		m.changes.WithLabelValues(flow, string(op), "done").Add(float64(n))
 	}
+}
+
+// Heard counts what became of messages and of what a glance found.
+func (m *Metrics) Heard(account, outcome string, n int) {
+	m.messages.WithLabelValues(account, outcome).Add(float64(n))
 }
 
 // Reloaded notes whether the files are what runs.

@@ -1,6 +1,6 @@
-// Package web serves over HTTP how the daemon is. It is read-only and asks nobody to sign in, so it listens on the loopback
+// Package web serves over HTTP how the daemon is, and takes the messages of systems. It asks nobody to sign in, so it listens on the loopback
 // unless trueup.yaml says otherwise; what it shows are names of accounts, flows and kinds, counts, times and the reasons of
-// failures, which may name a customer. It never shows a secret.
+// failures, which may name a customer. It never shows a secret. A message is believed for its signature, and only says where to look sooner.
 //
 //	/healthz   200 while the daemon works: its loop comes round and it holds the lease; otherwise 503 and why.
 //	           For whatever starts it anew when it hangs.
@@ -9,6 +9,8 @@
 //	           and what somebody should look at although nothing is wrong yet ("warnings"), and gives each account's last good
 //	           read ("accounts"): as old as the oldest of its kinds, with what was missing the last time.
 //	/metrics   Prometheus metrics; Table lists them.
+//	/hooks/X   POST, for an account X with hints: {url: ...}: 202 when the message is the system's and will be followed, or was before. This is
+//	           the only path that the world outside needs; docs/guide/webhooks.md says how to open it and nothing else.
 //
 // What is served comes from the daemon's memory: asking often costs neither the store nor any system anything.
 package web
@@ -20,10 +22,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
+	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/internal/daemon"
 )
 
@@ -31,7 +36,13 @@ import (
 type Server struct {
 	Health  func() daemon.Health
 	Metrics *Metrics
-	Log     *zap.Logger // failures of the server itself
+	Log     *zap.Logger // failures of the server itself, and messages that were refused
+	// Takes says whether an account takes messages, and Hooks takes one; nil when none do. Daemon.Takes and Daemon.Receive are such.
+	Takes func(account string) bool
+	Hooks func(ctx context.Context, account string, m connectors.Message) error
+
+	verifying chan struct{} // holds as many as are verified
+	said      *rate.Limiter // what may be said in the log about refused messages
 }
 
 // shutdownTime is how long a request that is being answered may hold up the end.
@@ -72,10 +83,18 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.Metrics.handler())
+	if s.Hooks != nil {
+		s.verifying, s.said = make(chan struct{}, verifying), rate.NewLimiter(1, 10)
+		mux.HandleFunc("POST /hooks/{account}", s.hook)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, 0)
+		limit := int64(0)
+		if strings.HasPrefix(r.URL.Path, "/hooks/") {
+			limit = largestMessage
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		mux.ServeHTTP(w, r)
 	})
 }

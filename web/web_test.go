@@ -162,6 +162,7 @@ func TestMetrics(t *testing.T) {
 			{Change: change(plan.OpChange), Class: connectors.ClassInvalid}, {Change: change(plan.OpChange), Class: connectors.ClassUnknown},
 			{Change: change(plan.OpCreate), Class: connectors.ClassTransient, Skipped: true},
 		}}})
+	s.Metrics.Heard("psa", daemon.HintTaken, 2)
 	s.Metrics.Reloaded(false)
 
 	code, body := ask(t, s, http.MethodGet, "/metrics")
@@ -193,6 +194,7 @@ func TestMetrics(t *testing.T) {
 		`trueup_last_good_read_age_seconds{account="microsoft",kind="price"} 7200`,
 		`trueup_last_good_read_age_seconds{account="psa",kind="agreement"} 21600`,
 		`trueup_lease_held 1`,
+		`trueup_messages_total{account="psa",outcome="taken"} 2`,
 		`trueup_requests_total{account="psa",class="auth"} 1`,
 		`trueup_requests_total{account="psa",class="limited"} 1`,
 		`trueup_requests_total{account="psa",class="ok"} 3`,

@@ -21,13 +21,14 @@ import (
 
 // work is what a session gives a daemon to do.
 func (s *session) work(flows []engine.Flow) daemon.Work {
-	discovers := map[string]string{}
+	discovers, sooner := map[string]string{}, map[string]daemon.Sooner{}
 	for _, account := range s.Accounts {
+		sooner[account.Name] = daemon.Sooner{Webhook: account.Hints.URL != "", Every: account.Hints.Every}
 		if account.Discover != "" {
 			discovers[account.Name] = account.Discover
 		}
 	}
-	return daemon.Work{Engine: s.engine, Flows: flows, Discovers: discovers, Credentials: s.credentials}
+	return daemon.Work{Engine: s.engine, Flows: flows, Discovers: discovers, Credentials: s.credentials, Sooner: sooner}
 }
 
 // reloads reads the configuration again at each hangup, until ctx ends. One that is wrong changes nothing.

@@ -57,7 +57,7 @@ systemd it says when it is ready, and feeds the watchdog while its loop turns.`,
 // daemon makes the daemon of a session; what it does besides running is up to the caller.
 func (a *app) daemon(s *session, flows []engine.Flow) *daemon.Daemon {
 	work := s.work(flows)
-	return &daemon.Daemon{Engine: work.Engine, Flows: work.Flows, Discovers: work.Discovers, Credentials: work.Credentials, Log: s.log,
+	return &daemon.Daemon{Engine: work.Engine, Flows: work.Flows, Discovers: work.Discovers, Credentials: work.Credentials, Sooner: work.Sooner, Log: s.log,
 		Intact: stateFile(s.State),
 		Ready: func() {
 			a.say("trueup runs %d flows and %d discoveries; stop it with Ctrl-C", len(work.Flows), len(work.Discovers))
@@ -90,6 +90,7 @@ func (a *app) runDaemon(ctx context.Context, names []string) error {
 	changes := make(chan daemon.Work)
 	worker.Changes = changes
 	worker.Planned = metrics.Planned
+	worker.Heard = metrics.Heard
 	worker.Finished = func(run state.Run, _ error) { metrics.Finished(run) }
 
 	var around sync.WaitGroup
@@ -105,7 +106,7 @@ func (a *app) runDaemon(ctx context.Context, names []string) error {
 		if err != nil {
 			return fmt.Errorf("listen: of %s cannot be used: %w; choose another port, or stop what uses it", s.File, err)
 		}
-		server := &web.Server{Health: worker.Health, Metrics: metrics, Log: s.log}
+		server := &web.Server{Health: worker.Health, Metrics: metrics, Log: s.log, Takes: worker.Takes, Hooks: worker.Receive}
 		s.log.Info("health and metrics are served", zap.String("address", "http://"+listener.Addr().String()))
 		around.Go(func() {
 			if err := server.Run(serving, listener); err != nil {

@@ -54,6 +54,7 @@ edits records as a user would, makes the systems misbehave and moves their clock
 		},
 	}
 	sandboxFlags(c.Flags(), &o)
+	c.Flags().BoolVar(&o.AdditionCallbacks, "addition-callbacks", false, "the PSA sends the callback of an agreement when one of its additions is edited, which is not documented")
 	c.Flags().BoolVar(&o.TLS, "tls", false, "serve HTTPS with a certificate of a CA made for this run; its file is in the JSON")
 	c.Flags().StringVar(&o.Addr, "addr", "127.0.0.1:0", "loopback address; with a port, the PSA is one port and the control API two ports higher")
 	c.Flags().StringVar(&start, "start", "", "what the sandbox's clock shows at first (RFC 3339); now when empty")

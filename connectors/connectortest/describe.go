@@ -83,6 +83,13 @@ func checkImplemented(c *complaints, in *instance) {
 			c.add("the connector has a method for ability %q, but no kind states it", a)
 		}
 	}
+	_, hints := in.Connector.(connectors.Hinter)
+	_, registers := in.Connector.(connectors.Registrar)
+	_, watches := in.Connector.(connectors.Watcher)
+	if s := in.descriptor.Sooner; hints != (s.Webhook != "") || registers != hints || watches != (s.Watch != "") {
+		c.add("the descriptor says that it sends messages (%t) and can be watched (%t), but the connector has Hints: %t, Register: %t and Watch: %t",
+			s.Webhook != "", s.Watch != "", hints, registers, watches)
+	}
 	if _, ok := in.Connector.(connectors.ChangeFeed); ok != in.descriptor.Feed {
 		c.add("Feed is %t, but the connector has Changes: %t", in.descriptor.Feed, ok)
 	}

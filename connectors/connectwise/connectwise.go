@@ -27,6 +27,9 @@
 //
 // Additions carry no currency: prices and costs are in the currency setting.
 //
+// Looking sooner. Callbacks about agreements and companies are hints; their signature is verified with a key that is fetched from the PSA's own host. There
+// are none for additions, so one small search for agreements with a new stamp, every few seconds, takes their place.
+//
 // What moved. Companies, contacts, agreements and catalog items are asked for by their change stamp, one request each. The
 // PSA cannot list additions by stamp, and whether editing one moves its agreement's stamp is not documented, so it is
 // learnt: see evidence in feed.go.
@@ -39,6 +42,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/internal/rest"
@@ -135,6 +139,11 @@ var descriptor = connectors.Descriptor{
 		{Name: "codebase", Doc: "Path of the API, such as v4_6_release/; asked from the site when empty."},
 	},
 	Feed: true,
+	Sooner: connectors.Sooner{
+		Webhook: "Callbacks tell of changed agreements and companies; whether editing an addition sends the callback of its agreement is not documented. Each takes one entry in the PSA (`trueup hooks add`).",
+		Watch: "One request shows which agreements were edited since, and with them their additions, where the PSA moves the stamp of an agreement with its additions; " +
+			"`hints: {every: 5s}` asks so often. Where it does not, the schedule alone carries edits of additions.",
+	},
 	Limits: connectors.Limits{
 		PerMinute: defaultPerMinute, Parallel: defaultParallel, PageSize: pageSize, Unconfirmed: true,
 		Doc: "The vendor publishes no limit; integrators report about 1,000 requests a minute for a tenant. A full reading of additions costs two requests an agreement.",
@@ -164,6 +173,10 @@ type Connector struct {
 	captions map[string]map[string]customField
 	evidence evidence
 	stamps   map[string]connectors.Record // agreements as they were last listed or told of, for their stamps only
+
+	callbacks *callbacks
+	watched   map[string]watched // agreements that Watch told of or found, in the time it looks back
+	watchedAt time.Time          // by the PSA's clock
 }
 
 // New makes a connector; nothing is sent.
@@ -228,12 +241,13 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	}
 	user := setting("company") + "+" + a.Secrets["public_key"].Reveal()
 	private := a.Secrets["private_key"].Reveal()
-	c.rest = rest.New(rest.Options{
+	options := rest.Options{
 		Account: a.Name, System: descriptor.Title, BaseURL: site, HTTP: a.HTTP, Log: a.Log, Now: a.Now, Retries: retries,
 		PerMinute: budget.PerMinute, Parallel: budget.Parallel, Turns: a.Turns, Fault: readFault, Observe: a.Observe,
 		Authorize: authorize(user, private, setting("client_id")),
 		Secrets:   []connectors.Secret{a.Secrets["public_key"], a.Secrets["private_key"]},
-	})
+	}
+	c.rest, c.callbacks = rest.New(options), newCallbacks(site, options)
 	return c, nil
 }
 
@@ -284,4 +298,7 @@ var _ interface {
 	connectors.ChangeFeed
 	connectors.Learner
 	connectors.Canonicalizer
+	connectors.Hinter
+	connectors.Watcher
+	connectors.Registrar
 } = (*Connector)(nil)

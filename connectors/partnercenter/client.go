@@ -33,7 +33,7 @@ const (
 	maxSheet      = 128 << 20 // bytes of a packed price sheet, which is a few MB
 )
 
-func (c *Connector) connect(perMinute, retries int) {
+func (c *Connector) connect(perMinute, retries int) (err error) {
 	a := c.account
 	secrets := []connectors.Secret{a.Secrets["client_secret"], a.Secrets["refresh_token"]}
 	common := rest.Options{
@@ -57,6 +57,9 @@ func (c *Connector) connect(perMinute, retries int) {
 	prices.Authorize = c.authorize(c.priceToken)
 	prices.Reauthorize = func(context.Context) { c.priceToken.Forget() }
 	c.prices = rest.New(prices)
+
+	c.hooks, err = newHooks(a, common)
+	return err
 }
 
 // supportIDs is what Microsoft's support asks for.

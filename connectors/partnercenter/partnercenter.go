@@ -24,6 +24,10 @@
 //
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
 // action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
+//
+// Looking sooner. Webhook messages about changed subscriptions are hints. The signature is verified over the bytes of the body, by a certificate from a
+// host in webhook_hosts that is in force, was given to or by Microsoft and leads to a trusted root; one with another algorithm, or about an event of more
+// than two days ago, is refused.
 package partnercenter
 
 import (
@@ -93,8 +97,14 @@ var descriptor = connectors.Descriptor{
 		{Name: "api", Default: "https://api.partnercenter.microsoft.com", Doc: "Address of Partner Center."},
 		{Name: "sign_in", Default: "https://login.microsoftonline.com", Doc: "Address of the token service."},
 		{Name: "prices", Default: "https://api.partner.microsoft.com", Doc: "Address of the price sheets."},
+		{Name: "webhook_hosts", Default: "https://3psostorageacct.blob.core.windows.net, http://www.microsoft.com, http://caissuers.microsoft.com",
+			Doc: "Hosts from which the certificates of webhook messages, and of those who issued them, may be fetched. Whoever can write to the first can sign messages."},
+		{Name: "webhook_roots", Doc: "Certificates in PEM form, as `${file:/path}`, to one of which the certificate of a webhook message must lead; those that this machine trusts when empty."},
 	},
 	Feed: true,
+	Sooner: connectors.Sooner{
+		Webhook: "Webhook messages tell of changed subscriptions, at most two days late, now and then twice or never. A partner tenant has one registration for all programs (`trueup hooks add`).",
+	},
 	Limits: connectors.Limits{
 		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
 		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
@@ -118,6 +128,7 @@ type Connector struct {
 	signing    chan struct{} // held while signing in: both tokens renew the same refresh token
 	apiToken   *rest.Token
 	priceToken *rest.Token
+	hooks      *hooks
 
 	wait func(ctx context.Context, d time.Duration) error // between looks at a change that does not show yet
 
@@ -159,8 +170,7 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 	}
 	budget := a.Budget.Or(descriptor.Limits)
 	c.parallel = budget.Parallel
-	c.connect(budget.PerMinute, retries)
-	return c, nil
+	return c, c.connect(budget.PerMinute, retries)
 }
 
 // Descriptor describes the system.
@@ -172,6 +182,8 @@ var _ interface {
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed
+	connectors.Hinter
+	connectors.Registrar
 } = (*Connector)(nil)
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -20,6 +20,9 @@
 //	    discover: "0 6,18 * * *"   # when everything is read anew; this is the default
 //	    mapping: my-mapping.yaml   # instead of the mapping that comes with trueup
 //	    budget: {per_minute: 60, parallel: 2}
+//	    hints:                     # look sooner than the schedule; not written, the schedule carries everything
+//	      url: https://trueup.example.com/hooks/microsoft   # where the system sends its messages (webhooks)
+//	      every: 5s                # ask so often what was edited, for systems that can be asked by one request
 //	flows: [flows/*.yaml]
 //
 // Paths are relative to the folder of trueup.yaml. The value of state or of a setting may name where it is kept:
@@ -40,6 +43,9 @@
 // listen: is a port of this machine's loopback, or an address like 127.0.0.1:8480 or [::1]:8480. What it serves is read-only and
 // holds no secret, but nobody has to sign in: an address that other machines can reach is refused unless a line
 // listen_anywhere: true says that a firewall or a proxy decides who may look.
+//
+// hints: is for flows with mode: write; the others look when their schedule says so. The address is one that the system can reach, with https and a
+// certificate, and leads to listen: through a proxy. It must end in /hooks/ and the account's name.
 //
 // # A flow file
 //
@@ -132,7 +138,8 @@ type AccountConfig struct {
 	Discover string                       // cron, in the configured time zone: when everything is read anew
 	Mapping  string                       // path of a mapping file; "" for the mapping shipped with the system
 	Budget   connectors.Budget            // zero for the system's own limits
-	Pos      diag.Pos                     // where the account is written
+	Hints    Hints
+	Pos      diag.Pos // where the account is written
 }
 
 // Account finds an account by name.
@@ -343,6 +350,7 @@ func (l *loader) readAccount(key, n *strictyaml.Node) {
 		account.Budget.Parallel = atLeastOne(budget.Get("parallel"))
 		budget.Close()
 	}
+	account.Hints = l.readHints(account.Name, m.Get("hints"), l.systems[account.System])
 	m.Close()
 	l.config.Accounts = append(l.config.Accounts, account)
 }

@@ -10,6 +10,8 @@
 // that another program locks) no run starts; when it could not be renewed for as long as it lasts, or when the state file was
 // removed or replaced (Intact), the daemon stops with an error.
 //
+// Somebody may say that something moved (Receive), or it may be seen at a glance; then only those customers are looked at, at once (hints.go).
+//
 // Clocks that are set forward, set back or changed with the season neither double nor leave out a day (schedule.go). What a
 // person or a monitor should know about the daemon itself is Health: schedules that were missed, reads that are too old, runs
 // that end in error again and again, secrets that are about to be forgotten. The same things are in the inbox, under the name
@@ -42,6 +44,7 @@ type Daemon struct {
 	Flows       []engine.Flow
 	Discovers   map[string]string // account name -> cron
 	Credentials func(context.Context) ([]Credential, error)
+	Sooner      map[string]Sooner // by account
 	Log         *zap.Logger
 
 	Changes <-chan Work   // each replaces what is run; runs in progress end as they began
@@ -57,6 +60,11 @@ type Daemon struct {
 	Planned  func(flow string, result engine.Result) // called after each run of a flow, before Finished
 	Finished func(run state.Run, err error)          // called after each run
 	Replaced func(flows, discoveries int, err error) // called after each of Changes
+	Heard    func(account, outcome string, n int)    // called for what became of messages and glances
+
+	hintsOnce sync.Once
+	hinted    *hinting
+	rewatch   chan struct{} // the work was replaced
 
 	queue   Queue
 	several bool        // daemons may work on the database
@@ -85,6 +93,7 @@ type Work struct {
 	Flows       []engine.Flow
 	Discovers   map[string]string
 	Credentials func(context.Context) ([]Credential, error)
+	Sooner      map[string]Sooner
 }
 
 const (
@@ -130,7 +139,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		Handlers: map[jobs.Kind]jobs.Handler{jobs.Run: d.doRun, jobs.Part: d.doPart, jobs.Alert: d.doAlert}}); err != nil {
 		return err
 	}
-	if err := d.replace(ctx, Work{d.Engine, d.Flows, d.Discovers, d.Credentials}); err != nil {
+	d.rewatch = make(chan struct{}, 1)
+	if err := d.replace(ctx, Work{d.Engine, d.Flows, d.Discovers, d.Credentials, d.Sooner}); err != nil {
 		return err
 	}
 	if err := d.queue.Start(ctx); err != nil {
@@ -141,8 +151,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.Ready != nil {
 		d.Ready()
 	}
+	var sooner sync.WaitGroup
+	sooner.Go(func() { d.keepHints(ctx) })
+	sooner.Go(func() { d.watch(ctx) })
 	err = d.loop(ctx, lock)
 	cancel(err)
+	sooner.Wait()
 	d.drain(context.WithoutCancel(ctx), lock)
 	return err
 }
@@ -183,7 +197,7 @@ func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
 			if err != nil {
 				return err
 			}
-			wait = min(wait, until)
+			wait = min(wait, until, d.follows(ctx))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -193,6 +207,8 @@ func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
 		case work := <-d.Changes:
 			timer.Stop()
 			d.change(ctx, work)
+		case <-d.hints().waiting:
+			timer.Stop()
 		case <-timer.C:
 		}
 	}
@@ -283,6 +299,8 @@ type job struct {
 	spec     string
 	schedule schedule
 	run      func(ctx context.Context, trigger state.Trigger) (ran, error)
+	look     func(ctx context.Context, places []engine.Place) (ran, error) // only there; nil for what does not write on its own
+	known    func(ctx context.Context, places []engine.Place) ([]engine.Place, error)
 
 	due    time.Time // when it begins next
 	last   time.Time // when the last run that came to an end began, or when the job became known
@@ -305,14 +323,27 @@ func (d *Daemon) listJobs(w Work) []job {
 		}})
 	}
 	for _, flow := range w.Flows {
-		list = append(list, job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (ran, error) {
-			result, err := w.Engine.Run(ctx, flow, engine.Options{Trigger: trigger, Apply: flow.Mode == engine.ModeWrite})
+		run := func(ctx context.Context, o engine.Options) (ran, error) {
+			o.Apply = flow.Mode == engine.ModeWrite
+			result, err := w.Engine.Run(ctx, flow, o)
 			if d.Planned != nil {
 				d.Planned(flow.Name, result)
 			}
 			failed := slices.ContainsFunc(result.Outcome.Failures, func(f apply.Failure) bool { return !f.Skipped && passes(f.Class) })
 			return ran{result.Run, result.Run.State == state.RunPartial && (failed || d.unreadPasses(ctx, w, flow.Vendor, flow.PSA))}, err
-		}})
+		}
+		j := job{jobKey: jobKey{state.RunFlow, flow.Name}, spec: flow.Schedule, run: func(ctx context.Context, trigger state.Trigger) (ran, error) {
+			return run(ctx, engine.Options{Trigger: trigger})
+		}}
+		if flow.Mode == engine.ModeWrite {
+			j.look = func(ctx context.Context, places []engine.Place) (ran, error) {
+				return run(ctx, engine.Options{Trigger: state.TriggerHint, Only: places})
+			}
+			j.known = func(ctx context.Context, places []engine.Place) ([]engine.Place, error) {
+				return w.Engine.Known(ctx, flow, places)
+			}
+		}
+		list = append(list, j)
 	}
 	return list
 }
@@ -367,6 +398,10 @@ func (d *Daemon) replace(ctx context.Context, w Work) error {
 	}
 	w.Engine.Spread = spreader{d}
 	d.work, d.jobs = w, found
+	select {
+	case d.rewatch <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -374,7 +409,7 @@ func (d *Daemon) replace(ctx context.Context, w Work) error {
 func streak(newest []state.Run, key jobKey) (n int, reason string) {
 	for _, r := range newest {
 		switch {
-		case r.Kind != key.kind || r.Name != key.name || r.State == state.RunInProgress || r.State == state.RunStopped:
+		case r.Kind != key.kind || r.Name != key.name || r.State == state.RunInProgress || r.State == state.RunStopped || r.Trigger == state.TriggerHint:
 		case r.State != state.RunError:
 			return n, reason
 		default:

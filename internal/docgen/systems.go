@@ -61,6 +61,9 @@ func limits(b *strings.Builder, d connectors.Descriptor) {
 	} else {
 		b.WriteString("It cannot tell what changed: every run reads everything.\n\n")
 	}
+	if s := d.Sooner; s.Webhook != "" || s.Watch != "" {
+		b.WriteString("## Looking sooner\n\n" + strings.TrimSpace(s.Webhook+" "+s.Watch) + " See [webhooks](../guide/webhooks.md).\n\n")
+	}
 }
 
 func kind(b *strings.Builder, k connectors.Kind) {

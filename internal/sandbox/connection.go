@@ -30,7 +30,8 @@ type VendorConnection struct {
 	ClientSecret string            `json:"client_secret"`
 	RefreshToken string            `json:"refresh_token"`
 	Country      string            `json:"country"`
-	Settings     map[string]string `json:"settings"` // of an account in trueup.yaml
+	WebhookHosts string            `json:"webhook_hosts"` // that serve the certificates of messages
+	Settings     map[string]string `json:"settings"`      // of an account in trueup.yaml
 
 	Budget connectors.Budget `json:"budget"` // of that account: all that the stand-in takes
 }
@@ -73,7 +74,7 @@ func (s *Sandbox) connect(scheme string) {
 	account := s.psa.Account(site)
 	s.connection.Vendor = VendorConnection{
 		System: "partnercenter", API: settings["api"], SignIn: settings["sign_in"], Prices: settings["prices"],
-		Tenant: settings["tenant"], ClientID: settings["client_id"], Country: settings["country"],
+		WebhookHosts: settings["webhook_hosts"], Tenant: settings["tenant"], ClientID: settings["client_id"], Country: settings["country"],
 		ClientSecret: secrets["client_secret"].Reveal(), RefreshToken: secrets["refresh_token"].Reveal(),
 	}
 	s.connection.PSA = PSAConnection{
@@ -98,7 +99,7 @@ func (s *Sandbox) connect(scheme string) {
 func (s *Sandbox) vendorSettings() map[string]string {
 	v := s.connection.Vendor
 	return map[string]string{"tenant": v.Tenant, "client_id": v.ClientID, "account_type": "direct", "country": v.Country,
-		"api": v.API, "sign_in": v.SignIn, "prices": v.Prices}
+		"api": v.API, "sign_in": v.SignIn, "prices": v.Prices, "webhook_hosts": v.WebhookHosts, "webhook_roots": s.vendor.Authority().PEM()}
 }
 
 func (s *Sandbox) psaSettings() map[string]string {

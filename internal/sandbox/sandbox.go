@@ -49,6 +49,8 @@ type Options struct {
 	Addr            string    // loopback host and port: Partner Center there, the PSA one port and control two ports higher; any free ports when the port is 0. "127.0.0.1:0" when empty
 	Country         string    // market of the price sheet; GB when empty
 	Currency        string    // GBP when empty
+	// AdditionCallbacks has the PSA send the callback of an agreement when one of its additions is edited, which nobody has confirmed of a real one.
+	AdditionCallbacks bool
 }
 
 // MinComplete is from how many customers on a world holds every awkward kind.
@@ -79,6 +81,7 @@ type Sandbox struct {
 	closed    error
 
 	control control
+	mail    mail
 }
 
 // Start makes the world and serves it until Close, or until ctx ends.
@@ -89,8 +92,11 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	s := &Sandbox{options: o, clock: &clock{at: o.Start, frozen: true}, transport: &http.Transport{}}
 	s.vendor = partnercentertest.New(partnercentertest.Options{
 		Now: s.clock.now, PerMinute: o.VendorPerMinute, Latency: o.Latency, Country: o.Country, Currency: o.Currency,
+		Send: func(m partnercentertest.Message) { s.mail.send(letter{m.URL, m.Header, m.Body}) },
 	})
-	s.psa = connectwisetest.New(connectwisetest.Options{Now: s.clock.now, PerMinute: o.PSAPerMinute, Latency: o.Latency})
+	s.psa = connectwisetest.New(connectwisetest.Options{Now: s.clock.now, PerMinute: o.PSAPerMinute, Latency: o.Latency, AdditionCallbacks: o.AdditionCallbacks,
+		Send: func(c connectwisetest.Callback) { s.mail.send(letter{c.URL, c.Header, c.Body}) }})
+	s.mail.open()
 	s.psa.AddCustomField("addition", "Vendor Status", "TextArea")
 	s.truth = build(o, s.clock, s.vendor, s.psa)
 	s.clock.run(o.Start)
@@ -216,6 +222,7 @@ func (s *Sandbox) stop() error {
 			}
 		}
 		s.serving.Wait()
+		s.mail.close()
 		s.transport.CloseIdleConnections()
 		if s.folder != "" {
 			s.closed = errors.Join(s.closed, os.RemoveAll(s.folder))

@@ -98,6 +98,10 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"budgets: turns follow each other, whoever takes them", budgets},
 		{"budgets: what the system asks holds everybody", budgetsHeld},
 
+		{"hints: given once, taken once, given again", hintsGiven},
+		{"hints: a message that was seen says nothing, until it is too old anyway", hintsSeen},
+		{"hints: runs that follow them are not the last that looked everywhere", hintsRuns},
+
 		{"tenants: two in one database never see each other", tenants},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,6 +30,7 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	ok(t, b.Append(ctx, entry("i2", state.JournalIntended)))
 	must[state.FindingCounts](t)(b.SyncFindings(ctx, "flow", run, []state.Finding{{Key: "k1", Kind: "drift", Title: text}}, nil))
 	ok(t, b.SavePlan(ctx, "abc1", "flow", run, b.clock.Now(), []byte(`{"seats": `+text+`}`)))
+	must[[]bool](t)(b.GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1", Expires: b.clock.Now().Add(time.Hour), Hints: about("psa", text)}}))
 	d := decision("ann@desk", state.Rejected, b.clock.Now())
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))
@@ -79,6 +80,9 @@ func picture(t testing.TB, b *bench, run string) string {
 	tell("decisions", fmt.Sprint(b.Decisions(ctx, "d1")))
 	tell("told", fmt.Sprint(b.Told(ctx, "flow")))
 	tell("journal", fmt.Sprint(b.Journal(ctx, state.JournalFilter{})))
+	tell("hints", fmt.Sprint(b.WaitingHints(ctx)))
+	running, known, err := b.InProgress(ctx, state.RunFlow, "flow")
+	tell("in progress", running, known, err)
 	tell("open", fmt.Sprint(b.OpenIntents(ctx, "")))
 	tell("verified", fmt.Sprint(b.VerifyJournal(ctx)))
 	var file bytes.Buffer
@@ -120,6 +124,8 @@ func tenants(t *testing.T, b *bench) {
 	must[state.FindingCounts](t)(south.SyncFindings(ctx, "flow", second.ID, nil, nil))
 	ok(t, south.SetGaps(ctx, "microsoft", "subscription", nil))
 	ok(t, south.CloseLink(ctx, "l1"))
+	ok(t, south.TakeHints(ctx, must[[]state.Hint](t)(north.WaitingHints(ctx))))
+	equal(t, "a message of the other tenant", must[[]bool](t)(of("west").GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1"}})), []bool{true})
 	ok(t, south.Append(ctx, entry("i2", state.JournalFailed)))
 	must[state.Decision](t)(south.Decide(ctx, decision("ann@desk", state.Approved, b.clock.Now().Add(time.Hour))))
 	_, err = south.UseApproval(ctx, "d1", 1, ofSouth)

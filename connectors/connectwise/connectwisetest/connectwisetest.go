@@ -22,11 +22,15 @@
 // is refused, an unknown member of a POST is refused, a sub-path in a PATCH answers 200 and changes nothing (see
 // Options.SubPaths), and Link headers name another host than the one called. Numbers travel as doubles ("5.0").
 //
+// Callbacks are sent for the types that /system/callbacks has entries of, signed with a key that the server shows to anybody who asks.
+// Editing an addition sends none, unless Options.AdditionCallbacks says so.
+//
 // Seeded records look a month old, so that a change feed starts quiet; give LastUpdated to change that.
 package connectwisetest
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -60,6 +64,11 @@ type Options struct {
 	NoForwardOnly bool             // an old server that pages by number only
 	SubPaths      bool             // PATCH paths like type/id work, instead of answering 200 without effect
 	Bare          bool             // without the custom fields that trueup keeps ids in
+	// AdditionCallbacks sends the callback of an agreement when one of its additions is edited. Whether the real server does is not documented.
+	AdditionCallbacks bool
+	// Send is given the callbacks that entries ask for, while the server is locked: it must return at once and not call the server. Nil
+	// sends none.
+	Send func(Callback)
 }
 
 // Server is one fake tenant. Its methods may be called while it serves.
@@ -75,6 +84,9 @@ type Server struct {
 	left     map[string]int    // how often a counted misbehaviour will still happen
 	requests []Request
 	recent   []time.Time // requests of the last minute
+
+	signingKey string // of callbacks
+	base       string // where this server is, once Account told somebody
 }
 
 // Request is one line of the server's log. It holds no headers and so no secrets.
@@ -109,7 +121,7 @@ func New(o Options) *Server {
 		o.Now = time.Now
 	}
 	s := &Server{opts: o, tables: newTables(), custom: map[string][]customField{}, codebase: o.Codebase,
-		wrong: map[string]string{}, left: map[string]int{}}
+		wrong: map[string]string{}, left: map[string]int{}, signingKey: rand.Text()}
 	s.seedTables()
 	if !o.Bare {
 		s.AddCustomField("addition", "Vendor Subscription Id", "Text")
@@ -174,6 +186,9 @@ func Start(t TB, s *Server) connectors.Account {
 
 // Account is how a connector reaches the tenant at url; currency is GBP and the budget is out of the way.
 func (s *Server) Account(url string) connectors.Account {
+	s.mu.Lock()
+	s.base = url
+	s.mu.Unlock()
 	return connectors.Account{
 		Name: "psa",
 		Settings: map[string]string{
@@ -301,6 +316,8 @@ func (s *Server) answer(r *http.Request, body []byte) answer {
 	var a answer
 	if company, ok := strings.CutPrefix(r.URL.Path, "/login/companyinfo/"); ok {
 		a = s.companyInfo(company)
+	} else if r.URL.Path == keyPath && r.Method == http.MethodGet {
+		a = answer{status: http.StatusOK, body: map[string]any{"signing_key": s.signingKey}}
 	} else {
 		a = s.api(call)
 	}

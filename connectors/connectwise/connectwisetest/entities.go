@@ -124,7 +124,8 @@ func newTables() map[string]*table {
 			{name: "podId", kind: integer}, {name: "caption", max: 25}, {name: "sequenceNumber", kind: integer}, {name: "fieldTypeIdentifier"}, {name: "entryTypeIdentifier"},
 		}},
 	}
-	list = append(list, deskTables()...) // behind the others: ids are given out by place
+	list = append(list, callbackTable()) // behind the others, as a table's place gives its ids
+	list = append(list, deskTables()...)
 	tables := map[string]*table{}
 	for i, t := range list {
 		if t.shown == nil {

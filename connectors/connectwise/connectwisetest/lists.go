@@ -298,7 +298,7 @@ func (s *Server) render(t *table, r *row) map[string]any {
 	case "ticketNote":
 		shown["ticketId"], shown["dateCreated"], shown["createdBy"] = r.parent, r.entered.Format(stamp), r.enterer
 	}
-	if t.writes && t.name != "contact" && t.name != "ticketNote" {
+	if t.writes && !slices.Contains([]string{"contact", "callback", "ticketNote"}, t.name) {
 		custom := []any{}
 		for _, f := range s.custom[t.name] {
 			value := map[string]any{"id": f.id, "caption": f.caption, "type": f.kind, "entryMethod": "EntryField", "numberOfDecimals": 0}

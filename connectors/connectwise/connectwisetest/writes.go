@@ -139,6 +139,9 @@ func (s *Server) consistent(t *table, r *row) error {
 		}
 	}
 	switch t.name {
+	case "callback":
+		address, _ := r.values["url"].(string)
+		return reachable(address)
 	case "agreement":
 		contact := s.tables["contact"].rows[asID(r.values["contact"])]
 		if contact != nil && contact.values["company"] != r.values["company"] {
@@ -441,5 +444,9 @@ func (s *Server) record(t *table, r *row, what, text, by, source string) {
 	if _, stale := s.wrong["stale_agreement_stamp"]; t.name == "addition" && !stale {
 		agreement := s.tables["agreement"].rows[r.parent]
 		agreement.updated, agreement.updatedBy = r.updated.UTC().Truncate(time.Second), by
+	}
+	s.call(t, r, what, source)
+	if t.name == "addition" && s.opts.AdditionCallbacks {
+		s.call(s.tables["agreement"], s.tables["agreement"].rows[r.parent], "Updated", source)
 	}
 }

@@ -76,6 +76,10 @@ var endpoints = []endpoint{
 	{"GET /v1/customers/{customer}/subscribedskus", true, (*Server).subscribedSKUs},
 	{"GET /v1/auditrecords", true, (*Server).listAudit},
 	{"GET /v1/relationships", true, (*Server).listRelationships},
+	{"GET /webhooks/v1/registration", false, (*Server).getRegistration},
+	{"POST /webhooks/v1/registration", false, (*Server).postRegistration},
+	{"PUT /webhooks/v1/registration", false, (*Server).putRegistration},
+	{"GET /webhooks/v1/registration/events", false, (*Server).listEvents},
 }
 
 // API serves the Partner Center host.

@@ -15,6 +15,9 @@
 // came in; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
 // expire when that clock says so.
 //
+// Webhooks: a tenant has one registration; changed subscriptions are told with messages that are signed with a certificate of the
+// server's own authority, also to the program that made the change.
+//
 // Misbehaviours lists the ways in which it can be told to fail.
 package partnercentertest
 
@@ -60,6 +63,9 @@ type Options struct {
 	Currency     string        // of added prices that name none; USD when empty
 	// ExtendedTerms lets a subscription that neither renews nor is cancelled go on month by month, paid for.
 	ExtendedTerms bool
+	// Send is given the webhook messages that a registration asks for, while the server is locked: it must return at once and not
+	// call the server. Nil sends none.
+	Send func(Message)
 }
 
 // Server is the fake. Its methods may be called while it serves.
@@ -79,6 +85,12 @@ type Server struct {
 	calls         []time.Time        // API calls of the last minute
 	log           []RequestLog
 	misbehaving   map[string]string
+
+	registration *registration
+	authority    *Authority
+	signer       *Signer           // of messages; made when the first is sent
+	published    map[string][]byte // certificates by name
+	base         string            // where this server is, once Settings told somebody
 }
 
 // RequestLog is one request as it was answered. It holds no secret: no header but MS-RequestId, no query, no body.
@@ -125,14 +137,17 @@ func New(opt Options) *Server {
 		pages:       map[string]page{},
 		done:        map[string]outcome{},
 		misbehaving: map[string]string{},
+		authority:   NewAuthority(CertificateOptions{}),
+		published:   map[string][]byte{},
 	}
 }
 
-// Handler serves the three hosts under /api, /sign-in and /prices.
+// Handler serves the three hosts under /api, /sign-in and /prices, and the certificates of webhook messages under /certificates.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", http.StripPrefix("/api", s.API()))
 	mux.Handle("/sign-in/", http.StripPrefix("/sign-in", s.SignIn()))
+	mux.HandleFunc("GET /certificates/", s.certificates)
 	mux.Handle("/prices/", http.StripPrefix("/prices", s.Prices()))
 	return mux
 }
@@ -146,14 +161,19 @@ func (s *Server) Requests() []RequestLog {
 
 // Settings are the plain settings of an account that talks to this server at base (http://127.0.0.1:8485).
 func (s *Server) Settings(base string) map[string]string {
+	s.mu.Lock()
+	s.base = base
+	s.mu.Unlock()
 	return map[string]string{
-		"tenant":       s.opt.Tenant,
-		"client_id":    s.opt.ClientID,
-		"account_type": s.opt.AccountType,
-		"country":      s.opt.Country,
-		"api":          base + "/api",
-		"sign_in":      base + "/sign-in",
-		"prices":       base + "/prices",
+		"webhook_hosts": base,
+		"webhook_roots": s.authority.PEM(),
+		"tenant":        s.opt.Tenant,
+		"client_id":     s.opt.ClientID,
+		"account_type":  s.opt.AccountType,
+		"country":       s.opt.Country,
+		"api":           base + "/api",
+		"sign_in":       base + "/sign-in",
+		"prices":        base + "/prices",
 	}
 }
 

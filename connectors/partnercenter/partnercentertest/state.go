@@ -484,4 +484,7 @@ func (s *Server) record(customer string, by actor, resource, operation, status s
 		ID: newID(), Customer: customer, CustomerName: name, User: by.user, Application: by.application, CorrelationID: by.correlation,
 		ResourceType: resource, Operation: operation, Status: status, Old: text(before), New: text(after), Date: s.now(),
 	})
+	if after != nil && status == "succeeded" {
+		s.notify(customer, after.ID)
+	}
 }
