@@ -6,6 +6,8 @@ DEMO_ARGS ?=
 BENCH     ?=
 SOAK      ?= 10000
 SEED      ?= 1
+CUSTOMERS ?= 2000
+KILLS     ?= 12
 FUZZTIME  ?= 30s
 
 # SQLite comes as C translated to Go; checking its every pointer takes most of the time of a test under the race detector and says nothing about trueup.
@@ -81,7 +83,7 @@ contract: ## check connectors against the API documents in TRUEUP_SPECS
 	go test -count=1 -tags contract ./internal/contract
 
 .PHONY: bench
-bench: ## print the figures; BENCH="plan quiet" picks some of plan, first, quiet, changes and scan
+bench: ## print the figures; BENCH="plan quiet" picks some of plan, daemons, first, quiet, changes, scan and sooner
 	go run ./internal/bench $(BENCH)
 
 # What make test does a little of: histories of random edits, faults and deaths, in memory and, a tenth as many, over HTTP. SEED=n begins with that
@@ -90,6 +92,12 @@ bench: ## print the figures; BENCH="plan quiet" picks some of plan, first, quiet
 soak: ## live through random histories and print what became of them; SOAK=10000 is how many
 	go test ./internal/soak -count=1 -timeout 4h -run '^TestSoak$$' -v -args -soak=$(SOAK) -soak.seed=$(SEED)
 	go test ./internal/e2e -count=1 -timeout 4h -run '^TestHistories$$' -args -soak=$$(( ($(SOAK) + 9) / 10 )) -soak.seed=$(SEED)
+
+# What make test does with fewer. TRUEUP_TEST_POSTGRES names the server; without it nothing is tested, so that is refused.
+.PHONY: daemons
+daemons: ## kill three daemons on one PostgreSQL, KILLS=12 times, while they bill CUSTOMERS=2000
+	@test -n "$$TRUEUP_TEST_POSTGRES" || { echo 'daemons: TRUEUP_TEST_POSTGRES names no server; start one:  eval "$$(.ci/postgres start /tmp/trueup-postgres)"' >&2; exit 1; }
+	go test ./cmd/trueup -count=1 -timeout 4h -run '^TestDaemons$$' -v -args -daemons.customers=$(CUSTOMERS) -daemons.kills=$(KILLS)
 
 # What make test does with the seeds alone, in testdata/fuzz and in the tests. A new input that breaks a promise is kept there by go test; mend it and commit both.
 .PHONY: fuzz

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -83,6 +84,12 @@ func (b Budget) Or(l Limits) Budget {
 type Vault interface {
 	Get(ctx context.Context, name string) (Secret, bool, error)
 	Put(ctx context.Context, name string, value Secret) error
+}
+
+// PasswordKey is the name under which a vault keeps the user name and the password, with a blank between them, of the first administrator
+// of a customer that an account made. A vendor tells them once.
+func PasswordKey(account, customer string) string {
+	return account + ".first_password." + strings.ToLower(customer)
 }
 
 // System is an entry of the list in connectors/all.

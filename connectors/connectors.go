@@ -93,6 +93,13 @@ type CreateRequest struct {
 	Key    string // idempotency key: unique to the intent, the same when the intent is repeated
 }
 
+// CreateChecker says what would stand in the way of creating a record, before anybody decides about it.
+type CreateChecker interface {
+	// CheckCreate asks the system and changes nothing. An error of ClassInvalid is what stands in the way, and its Hint what to do
+	// about it; any other error says that it could not be found out. Create checks again.
+	CheckCreate(ctx context.Context, req CreateRequest) error
+}
+
 // Changer changes fields of one record and returns it as the system now holds it.
 type Changer interface {
 	// Change refuses with ClassStale when a field no longer holds its From value (compared canonically). Fields not named

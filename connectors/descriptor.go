@@ -56,6 +56,7 @@ type Kind struct {
 	Custom    string // prefix of admin-defined fields ("custom."); "" when there are none. Custom fields are text.
 	Own       string // the field in which trueup keeps the other side's id; "" when there is no room
 	Detail    bool   // reading one record gives fields that a listing leaves out
+	Late      int    // minutes for which a new record may be missing from listings; 0 when it is there at once
 	Terms     *TermRules
 	Doc       string
 }

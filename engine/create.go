@@ -12,6 +12,8 @@ import (
 	"github.com/trueup-sync/trueup/model"
 )
 
+const creating = connectors.AbilityCreate
+
 // creations plans what must come to exist for subscriptions that no line bills: the line, and the product and contract it
 // needs. A product is created once however many lines need it; what is missing and may not be created is one finding.
 type creations struct {
@@ -110,12 +112,13 @@ func (c *creations) line(g *group, subs []subscription, p *plan.Plan) {
 		return
 	}
 	// Everything that may be in the way is asked before anything is planned: nothing is created for a line that is held.
-	if reason, detail, next := c.inTheWay(g, sub.Text("product")); reason != "" {
+	template := c.flow.Contracts.of(product)
+	if reason, detail, next := c.inTheWay(g, sub.Text("product"), template); reason != "" {
 		hold(reason, detail, next)
 		return
 	}
 	c.product(sub.Text("product"), product, set, &change, p)
-	c.contract(g, set, &change, p)
+	c.contract(g, template, set, &change, p)
 	p.Changes = append(p.Changes, change)
 }
 
@@ -162,6 +165,7 @@ func (e *Engine) planNewCustomer(ctx context.Context, w *world, tenant model.Rec
 		hold(plan.NotEditable, w.psa.Name+" does not let companies be created", "create it by hand")
 	default:
 		p.Changes = append(p.Changes, create)
+		c.contact(g, &p)
 	}
 	c.lines(g, g.subs, &p)
 	c.plan.Merge(p)
@@ -198,31 +202,40 @@ func priceOf(values model.Fields) plan.Effect {
 	return plan.Effect{Bill: price.Times(seats), Unpriced: !ok}
 }
 
-// contractsOf are the contracts on which a group's new line could stand.
-func (c *creations) contractsOf(g *group) []model.Record {
+// contractsOf are the contracts on which a group's new line could stand. Where templates share a type, the name tells them apart.
+func (c *creations) contractsOf(g *group, template ContractTerm) (found []model.Record) {
 	if g.created != "" {
 		return nil // the company does not exist yet
 	}
-	return c.contracts[g.psa.ID]
+	for _, contract := range c.contracts[g.psa.ID] {
+		if strings.EqualFold(contract.Text("type"), template.Type) {
+			found = append(found, contract)
+		}
+	}
+	named := slices.DeleteFunc(slices.Clone(found), func(r model.Record) bool { return !strings.EqualFold(r.Text("name"), template.Name) })
+	if shared := slices.DeleteFunc(slices.Clone(c.flow.Contracts.Terms), func(t ContractTerm) bool { return !strings.EqualFold(t.Type, template.Type) }); len(shared) > 1 {
+		return named
+	}
+	return found
 }
 
 // inTheWay says why a line cannot be made for want of one certain product and one certain contract; "" when it can.
-func (c *creations) inTheWay(g *group, key string) (reason plan.Reason, detail, next string) {
-	rules, contracts, products := c.flow.Contracts, c.contractsOf(g), c.psaProducts[key]
+func (c *creations) inTheWay(g *group, key string, template ContractTerm) (reason plan.Reason, detail, next string) {
+	rules, contracts, products := c.flow.Contracts, c.contractsOf(g, template), c.psaProducts[key]
 	const notSeen, later = "creating its %s was interrupted and its outcome has not been seen", "it is looked for before the next run"
 	switch {
 	case len(products) == 0 && c.inFlight[c.productChange(key)]:
 		return plan.InFlight, fmt.Sprintf(notSeen, "product"), later
-	case len(contracts) == 0 && c.inFlight[c.contractChange(g)]:
+	case len(contracts) == 0 && c.inFlight[c.contractChange(g, template)]:
 		return plan.InFlight, fmt.Sprintf(notSeen, "contract"), later
 	case len(products) > 1:
 		return plan.AmbiguousProduct, fmt.Sprintf("products %s and %s both carry %s", products[0].ID, products[1].ID, key), "make one of them inactive"
 	case len(products) == 0 && (c.flow.Products.MissingPSA != MissingCreate || !c.psa.Can(model.KindProduct, connectors.AbilityCreate)):
 		return plan.NoProduct, "no product in " + c.psa.Name + " carries " + key, "create it by hand, or set products.missing: {psa: create} in the flow"
 	case len(contracts) > 1:
-		return plan.AmbiguousMatch, fmt.Sprintf("%d active contracts of type %q: %s", len(contracts), rules.Type, ids(contracts)), "write the line by hand on the right one with the subscription id, or end the contract that is not needed"
+		return plan.AmbiguousMatch, fmt.Sprintf("%d active contracts of type %q: %s", len(contracts), template.Type, ids(contracts)), "write the line by hand on the right one with the subscription id, or end the contract that is not needed"
 	case len(contracts) == 0 && (rules.MissingPSA != MissingCreate || !c.psa.Can(model.KindContract, connectors.AbilityCreate)):
-		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, rules.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
+		return plan.NoContract, fmt.Sprintf("%s has no active contract of type %q in %s", g.label, template.Type, c.psa.Name), "create it by hand, or set contracts.missing: {psa: create} in the flow"
 	}
 	return "", "", ""
 }
@@ -252,24 +265,26 @@ func (c *creations) product(key string, product model.Record, set func(string, m
 }
 
 // contract finds the contract of a line or plans it.
-func (c *creations) contract(g *group, set func(string, model.Value), change *plan.Change, p *plan.Plan) {
-	rules := c.flow.Contracts
-	if found := c.contractsOf(g); len(found) == 1 {
+func (c *creations) contract(g *group, template ContractTerm, set func(string, model.Value), change *plan.Change, p *plan.Plan) {
+	if found := c.contractsOf(g, template); len(found) == 1 {
 		set("contract", model.Text(found[0].ID))
 		change.Target.Parent = found[0].ID
 		return
 	}
-	id := c.contractChange(g)
+	id := c.contractChange(g, template)
 	if !c.planned[id] {
 		c.planned[id] = true
 		create := plan.Change{ID: id, Op: plan.OpCreate, Side: plan.PSA, Account: c.psa.Name, Target: plan.Ref{Kind: model.KindContract},
-			Label: rules.Type, Customer: g.label, Reason: plan.NewAtVendor}
+			Label: template.Name, Customer: g.label, Reason: plan.NewAtVendor}
 		if g.created != "" {
 			create.Refs, create.After = map[string]string{"customer": g.created}, []string{g.created}
 		} else {
 			create.Fields = append(create.Fields, plan.FieldChange{Field: "customer", To: model.Text(g.psa.ID), Reason: plan.NewAtVendor})
 		}
-		for field, v := range map[string]model.Value{"name": model.Text(rules.Type), "type": model.Text(rules.Type),
+		if person := c.contact(g, p); person != "" {
+			create.After = append(create.After, person)
+		}
+		for field, v := range map[string]model.Value{"name": model.Text(template.Name), "type": model.Text(template.Type),
 			"start": model.DayValue(firstOfMonth(c.today))} {
 			create.Fields = append(create.Fields, plan.FieldChange{Field: field, To: v, Reason: plan.NewAtVendor})
 		}
@@ -285,8 +300,12 @@ func (c *creations) productChange(key string) string {
 	return plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindProduct), key)
 }
 
-func (c *creations) contractChange(g *group) string {
-	return plan.ChangeID(c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created)
+func (c *creations) contractChange(g *group, template ContractTerm) string {
+	parts := []string{c.flow.Name, string(plan.OpCreate), string(model.KindContract), g.psa.ID, g.created}
+	if len(c.flow.Contracts.Terms) > 0 {
+		parts = append(parts, template.Type, template.Name)
+	}
+	return plan.ChangeID(parts...)
 }
 
 func ids(records []model.Record) string {

@@ -155,6 +155,7 @@ func (e *Engine) propose(ctx context.Context, run *activeRun, flow Flow, opts Op
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
+	world.offline = opts.Offline
 	if undoing != nil {
 		proposed, err := e.planUndo(ctx, world, undoing)
 		return proposed, world, err

@@ -2,9 +2,12 @@ package engine
 
 import (
 	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/trueup-sync/trueup/engine/plan"
+	"github.com/trueup-sync/trueup/model"
 )
 
 // Mode says how far a flow may go on its own.
@@ -105,7 +108,15 @@ type CustomerRules struct {
 	MissingPSA    Missing // a vendor customer without PSA company
 	MissingVendor Missing // a PSA company without vendor customer
 	Fields        map[string]plan.FieldRule
+	Contact       *plan.FieldRule // the company's main contact, as one thing; nil to leave contacts alone
+	// With MissingVendor create, the companies of one of these types and one of these statuses become customers at the vendor, each
+	// when a person has approved it. Names are compared without case; an empty list is every one.
+	NewTypes    []string
+	NewStatuses []string
 }
+
+// ContactFields are the fields of a contact that follow its owner together.
+var ContactFields = []string{"first_name", "last_name", "email", "phone"}
 
 // ProductRules say what happens to a product that the PSA does not have. Products are paired by their key: SKU, term and
 // billing cycle together.
@@ -117,6 +128,30 @@ type ProductRules struct {
 type ContractRules struct {
 	Type       string  // the PSA's contract type, by name
 	MissingPSA Missing // no contract of that type for the customer
+	Terms      []ContractTerm
+}
+
+// ContractTerm is a template: lines of subscriptions of a term and billing cycle go on contracts of a type of their own.
+type ContractTerm struct {
+	Term         string // P1M, P1Y, P3Y; "" for any
+	BillingCycle string // monthly, annual, triennial; "" for any
+	Type         string
+	Name         string // of a contract that trueup makes; tells two of one type apart
+}
+
+// of is the first template that fits what is sold, else the flow's own contract type.
+func (r ContractRules) of(product model.Record) ContractTerm {
+	for _, t := range r.Terms {
+		if (t.Term == "" || t.Term == product.Text("term")) && (t.BillingCycle == "" || t.BillingCycle == product.Text("billing_cycle")) {
+			return t
+		}
+	}
+	return ContractTerm{Type: r.Type, Name: r.Type}
+}
+
+// takes reports a contract type on which lines of the flow may stand.
+func (r ContractRules) takes(typ string) bool {
+	return strings.EqualFold(typ, r.Type) || slices.ContainsFunc(r.Terms, func(t ContractTerm) bool { return strings.EqualFold(typ, t.Type) })
 }
 
 // LineFields are the fields of a line that a flow may rule.

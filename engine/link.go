@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trueup-sync/trueup/engine/apply"
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
@@ -19,6 +20,8 @@ const (
 	howKeptID  = "kept id"
 	howByHand  = "by hand"
 	howCreated = "created"
+	howMoved   = "its contract lines moved there"
+	howMain    = "main contact"
 )
 
 // match is a way to recognise the same customer on both sides: the texts under which a record is filed.
@@ -79,8 +82,19 @@ func (e *Engine) linkCustomers(ctx context.Context, w *world) ([]*group, []plan.
 		listed[tenant.ID] = true
 		link, isKept := kept[tenant.ID]
 		id, how, finding := link.PSA.ID, howKept, (*plan.Finding)(nil)
-		if _, there := w.psaByID[id]; !isKept || !there {
-			id, how, finding = w.matchCustomer(tenant, indexes)
+		switch _, there := w.psaByID[id]; {
+		case !isKept:
+			id, how, finding = w.matchCustomer(tenant, indexes, "")
+		case !there:
+			to, err := e.moved(ctx, w, tenant.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			if id, how = to, howMoved; to != "" {
+				findings = append(findings, w.companyMoved(tenant, link.PSA.ID, to))
+			} else {
+				id, how, finding = w.matchCustomer(tenant, indexes, link.PSA.ID)
+			}
 		}
 		if finding != nil {
 			findings = append(findings, *finding)
@@ -121,8 +135,9 @@ func (w *world) label(psaID string) string {
 	return name
 }
 
-// matchCustomer tries the flow's ways to match, in order.
-func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string][]string) (id, how string, finding *plan.Finding) {
+// matchCustomer tries the flow's ways to match, in order. gone is the company that it was linked with and that is not there any more: no
+// other one is made for it, since somebody deleted it on purpose, or by mistake.
+func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string][]string, gone string) (id, how string, finding *plan.Finding) {
 	about := func(kind plan.Reason, detail, next string) *plan.Finding {
 		return &plan.Finding{Key: plan.ChangeID("customer", w.flow.Name, tenant.ID), Kind: kind, Customer: tenant.Text("name"),
 			Title:  fmt.Sprintf("%s customer %q: %s", w.vendor.Name, tenant.Text("name"), kind.Sentence()),
@@ -152,6 +167,11 @@ func (w *world) matchCustomer(tenant model.Record, indexes map[string]map[string
 				"if they are the same: "+byHand(found[0]))
 		}
 		return found[0], m.how, nil
+	}
+	if gone != "" {
+		return "", "", about(plan.CompanyGone, fmt.Sprintf("company %s was deleted or merged away, and nothing points at another one", gone),
+			"link it with another company: "+byHand("COMPANY_ID")+"; or forget the link, so that it counts as new: trueup links forget "+
+				apply.LinkID(w.flow.Name, plan.PairRef{Kind: model.KindCustomer, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID}}))
 	}
 	switch w.flow.Customers.MissingPSA {
 	case MissingIgnore:

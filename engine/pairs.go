@@ -25,7 +25,11 @@ func (e *Engine) plan(ctx context.Context, run *activeRun, w *world) (plan.Plan,
 		return total, err
 	}
 	total.Findings = append(total.Findings, findings...)
-	total.Findings = append(total.Findings, w.companiesAlone(groups)...)
+	planned, err := e.planNewAtVendor(ctx, w, groups, &total)
+	if err != nil {
+		return total, err
+	}
+	total.Findings = append(total.Findings, w.companiesAlone(groups, planned)...)
 	total.Findings = append(total.Findings, w.contractTypeUnknown()...)
 	if err := e.unlinkedCustomers(ctx, w, groups, &total); err != nil {
 		return total, err
@@ -97,11 +101,12 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 		w.planShape(g, s, &input, &p)
 	}
 	p.Close = append(p.Close, g.stale...)
-	memories, err := e.customerMemories(ctx, g)
+	memories, err := e.customerMemories(ctx, w, g)
 	if err != nil {
 		return err
 	}
 	input.Pairs = append(input.Pairs, w.customerPairs(g, memories)...)
+	input.Pairs = append(input.Pairs, w.contactPairs(g, memories, &p)...)
 	p.Merge(plan.Compute(input))
 	if err := e.refuseAgain(ctx, w, input, &p); err != nil {
 		return err
@@ -314,57 +319,6 @@ func laterOf(a, b model.Day) model.Day {
 	return a
 }
 
-// customerMemories reads what is remembered of a group's customer links.
-func (e *Engine) customerMemories(ctx context.Context, g *group) (map[string]state.Memory, error) {
-	var ids []string
-	for _, id := range g.links {
-		ids = append(ids, id)
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return e.Store.Snapshots(ctx, ids)
-}
-
-// customerPairs compares the customers' own fields. The vendor ids that the company keeps are one set for all its tenants, so
-// the first tenant's pair carries them.
-func (w *world) customerPairs(g *group, memories map[string]state.Memory) []plan.Pair {
-	kind, _ := w.vendor.NativeKind(model.KindCustomer)
-	psaKind, _ := w.psa.NativeKind(model.KindCustomer)
-	ids := g.psa.Fields["tenant_ids"].Items()
-	for _, tenant := range g.tenants {
-		if !slices.ContainsFunc(ids, func(id string) bool { return strings.EqualFold(id, tenant.ID) }) {
-			ids = append(ids, tenant.ID)
-		}
-	}
-	var pairs []plan.Pair
-	for i, tenant := range g.tenants {
-		rules := map[string]plan.FieldRule{}
-		for field, rule := range w.flow.Customers.Fields {
-			rules[field] = rule
-		}
-		now := ruled(tenant.Fields, rules)
-		if i == 0 {
-			rules["tenant_ids"] = plan.FieldRule{Owner: plan.OwnerVendor, Keep: true}
-			now["tenant_ids"] = model.List(ids...)
-		}
-		memory := memories[g.links[tenant.ID]]
-		p := plan.Pair{
-			Ref: plan.PairRef{Kind: model.KindCustomer, Link: g.links[tenant.ID], How: g.how[tenant.ID],
-				VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindCustomer, ID: tenant.ID},
-				PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindCustomer, ID: g.psa.ID}},
-			Label: "customer " + tenant.Text("name"), Customer: g.label, Rules: rules,
-			Vendor:   plan.End{Account: w.vendor.Name, Now: now, Memory: memory.Vendor.Fields, Writable: writable(w.vendor.Account, model.KindCustomer, rules)},
-			PSA:      plan.End{Account: w.psa.Name, Now: ruled(g.psa.Fields, rules), Memory: memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindCustomer, rules)},
-			Complete: w.vendor.complete(kind.Name, "") && w.psa.complete(psaKind.Name, ""),
-		}
-		p.InFlight = w.flying(p.Ref)
-		p.Vendor.AsOther = canonical(w.psa.Account, model.KindCustomer, p.Vendor.Now, p.PSA.Now)
-		pairs = append(pairs, p)
-	}
-	return pairs
-}
-
 // unlinkedCustomers adds up what vendor customers without a company cost, so that matched and unmatched sum to the vendor's total,
 // and plans their companies where the flow says so.
 func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*group, total *plan.Plan) error {
@@ -408,28 +362,6 @@ func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*grou
 		}
 	}
 	return nil
-}
-
-// companiesAlone are PSA companies with a contract of the flow's type and no vendor customer.
-func (w *world) companiesAlone(groups []*group) []plan.Finding {
-	if w.flow.Customers.MissingVendor != MissingPropose {
-		return nil
-	}
-	linked := map[string]bool{}
-	for _, g := range groups {
-		linked[g.psa.ID] = true
-	}
-	var findings []plan.Finding
-	for _, company := range w.psaCustomers {
-		if linked[company.ID] || len(w.contracts[company.ID]) == 0 {
-			continue
-		}
-		findings = append(findings, plan.Finding{Key: plan.ChangeID("company", w.flow.Name, company.ID), Kind: plan.UnmatchedCustomer, Customer: w.label(company.ID),
-			Title:  fmt.Sprintf("%s company %q has a contract of type %q and no customer at %s", w.psa.Name, company.Text("name"), w.flow.Contracts.Type, w.vendor.Name),
-			Detail: "contract " + ids(w.contracts[company.ID]),
-			Next:   fmt.Sprintf("end the contract, or link it: trueup links add %s CUSTOMER_ID %s", w.flow.Name, company.ID)})
-	}
-	return findings
 }
 
 // contractTypeUnknown says so when the PSA holds contracts, and none of the type that the flow names.

@@ -83,8 +83,15 @@ func flowSides(flow Flow) []flowSide {
 // read brings the store up to date with both accounts.
 func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Options) (sides, error) {
 	var s sides
+	people, err := e.wantsPeople(ctx, flow)
+	if err != nil {
+		return s, err
+	}
 	into := []**reading{&s.vendor, &s.psa}
 	for i, side := range flowSides(flow) {
+		if into[i] == &s.psa && people {
+			side.nouns = append(side.nouns, model.KindContact)
+		}
 		account, err := e.account(side.account)
 		if err != nil {
 			return s, err
@@ -93,6 +100,11 @@ func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Optio
 		*into[i] = r
 		if err := e.refresh(ctx, run, r, account.KindsOf(side.nouns...), opts); err != nil {
 			return s, fmt.Errorf("read %s: %w", side.account, err)
+		}
+		if !opts.Offline && flow.followsCustomers() {
+			if err := e.renewDetails(ctx, run, r); err != nil {
+				return s, fmt.Errorf("read %s: %w", side.account, err)
+			}
 		}
 		run.missed(r)
 	}
@@ -251,7 +263,13 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 	step := fmt.Sprintf("reading %s %s", r.Name, kind)
 	var pending []connectors.Record
 	received := 0
+	described, _ := r.Descriptor().Kind(kind)
 	store := func() error {
+		if described.Detail {
+			if err := e.keepDetails(ctx, r, pending); err != nil {
+				return err
+			}
+		}
 		_, err := e.Store.UpsertRecords(ctx, r.Name, pending, run.ID)
 		pending = pending[:0]
 		run.count(r.Name+" "+kind, received)
@@ -298,28 +316,73 @@ func (e *Engine) list(ctx context.Context, run *activeRun, r *reading, kind stri
 	if err := e.settleListing(ctx, run, r, kind, parents, listing); err != nil {
 		return err
 	}
-	if described, _ := r.Descriptor().Kind(kind); whole && described.Detail {
-		return e.readDetails(ctx, run, r, kind)
+	if whole && described.Detail {
+		linked, err := e.Store.LinkedIDs(ctx, r.Name, kind)
+		if err != nil {
+			return err
+		}
+		return e.readDetails(ctx, run, r, kind, func(id string) bool { return !linked[id] })
 	}
 	return nil
 }
 
-// readDetails reads alone those records that no link knows yet, because a listing leaves out what they could be recognised by.
-// One that cannot be read keeps what the listing said.
-func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, kind string) error {
+// keepDetails completes records of a listing with what was known of them from reading them alone: a listing that leaves a field out does
+// not say that it is empty.
+func (e *Engine) keepDetails(ctx context.Context, r *reading, records []connectors.Record) error {
+	for i, rec := range records {
+		stored, known, err := e.Store.Record(ctx, r.Name, connectors.Ref{Kind: rec.Kind, ID: rec.ID, Parent: rec.Parent})
+		if err != nil {
+			return err
+		}
+		if !known {
+			continue
+		}
+		records[i].Fields = rec.Fields.Clone()
+		for field, v := range stored.Fields {
+			if _, told := rec.Fields[field]; !told {
+				records[i].Fields[field] = v
+			}
+		}
+	}
+	return nil
+}
+
+// detailsAfter is how old what was read of linked customers alone may be, where the flow follows it: a feed tells of the changes in between.
+const detailsAfter = 24 * time.Hour
+
+// renewDetails reads the linked customers of an account alone, once a day.
+func (e *Engine) renewDetails(ctx context.Context, run *activeRun, r *reading) error {
+	kind, _ := r.NativeKind(model.KindCustomer)
+	if !kind.Detail {
+		return nil
+	}
+	mark := kind.Name + " details"
+	at, ok, err := e.Store.Swept(ctx, r.Name, mark)
+	if err != nil || ok && e.Now().Sub(at) < detailsAfter {
+		return err
+	}
+	linked, err := e.Store.LinkedIDs(ctx, r.Name, kind.Name)
+	if err != nil {
+		return err
+	}
+	if err := e.readDetails(ctx, run, r, kind.Name, func(id string) bool { return linked[id] }); err != nil {
+		return err
+	}
+	return e.Store.SetSwept(ctx, r.Name, mark, e.Now())
+}
+
+// readDetails reads some records alone: those that no link knows yet, because a listing leaves out what they could be recognised by, and
+// those whose details the flow follows. One that cannot be read keeps what is known of it.
+func (e *Engine) readDetails(ctx context.Context, run *activeRun, r *reading, kind string, wanted func(id string) bool) error {
 	reader, ok := r.Connector.(connectors.Reader)
 	if !ok {
 		return nil
-	}
-	linked, err := e.Store.LinkedIDs(ctx, r.Name, kind)
-	if err != nil {
-		return err
 	}
 	ids, err := e.liveIDs(ctx, r.Name, kind)
 	if err != nil {
 		return err
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return linked[id] })
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !wanted(id) })
 	var group errgroup.Group
 	group.SetLimit(e.workers())
 	var done atomic.Int64

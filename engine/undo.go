@@ -90,7 +90,11 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 		}
 		if c.Op == plan.OpCreate {
 			c.Target.ID, c.Target.Parent = last.Ref.ID, last.Ref.Parent
-			c.Pair.PSA.ID, c.Pair.PSA.Parent = last.Ref.ID, last.Ref.Parent
+			made := &c.Pair.PSA
+			if c.Side == plan.Vendor {
+				made = &c.Pair.Vendor
+			}
+			made.ID, made.Parent = last.Ref.ID, last.Ref.Parent
 		}
 		u.dones = append(u.dones, done{c, last})
 	}
@@ -234,7 +238,7 @@ func (e *Engine) standing(ctx context.Context, w *world, u *undoing, g *group, s
 	for _, s := range g.shapes {
 		w.measureShape(g, s)
 	}
-	for _, pair := range w.customerPairs(g, nil) {
+	for _, pair := range append(w.customerPairs(g, nil), w.contactPairs(g, nil, &plan.Plan{})...) {
 		r := plan.Reversal{Pair: pair, Found: true}
 		u.judge(&r)
 		stands[apply.LinkID(w.flow.Name, pair.Ref)] = r

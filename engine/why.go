@@ -77,7 +77,7 @@ type ChainEntry struct {
 func (e *Engine) Why(ctx context.Context, flows []Flow, id string) ([]Chain, error) {
 	var chains []Chain
 	for _, flow := range flows {
-		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer} {
+		for _, kind := range []model.Kind{model.KindLine, model.KindCustomer, model.KindContact} {
 			var found, all []sharing
 			memory := map[string]state.Memory{}
 			err := e.Store.LinksWithMemory(ctx, flow.Name, kind, "", func(l state.Link, m state.Memory) error {
@@ -148,8 +148,16 @@ func (e *Engine) chain(ctx context.Context, flow Flow, l state.Link, m state.Mem
 	}
 	vendorNoun, psaNoun := model.KindSubscription, model.KindLine
 	rules := maps.Clone(flow.Lines.Fields)
-	if l.Kind == model.KindCustomer {
+	switch l.Kind {
+	case model.KindCustomer:
 		vendorNoun, psaNoun, rules = model.KindCustomer, model.KindCustomer, maps.Clone(flow.Customers.Fields)
+	case model.KindContact:
+		vendorNoun, psaNoun, rules = model.KindContact, model.KindContact, map[string]plan.FieldRule{}
+		for _, field := range ContactFields {
+			if flow.Customers.Contact != nil {
+				rules[field] = *flow.Customers.Contact
+			}
+		}
 	}
 	var vendorNow, psaNow model.Fields
 	var err error

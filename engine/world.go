@@ -29,9 +29,13 @@ type world struct {
 	vendorProducts  map[string]model.Record   // by product key
 	psaProducts     map[string][]model.Record // by product key
 	psaProductByID  map[string]model.Record
-	contracts       map[string][]model.Record // active, of the flow's type, by PSA customer
+	contracts       map[string][]model.Record // active, of the flow's types, by PSA customer
+	contractOwner   map[string]string         // PSA customer by contract, whatever its type and state
 	contractTypes   map[string]string         // types in use, as written, by their lower case
 
+	people       people
+	wishes       map[string]state.Wish // companies that a person wants at the vendor, by id
+	offline      bool
 	newCustomers []model.Record // vendor customers for which the flow creates a company
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
@@ -48,7 +52,7 @@ type world struct {
 func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, error) {
 	w := &world{flow: flow, vendor: s.vendor, psa: s.psa, now: e.Now(), today: e.today(), psaByID: map[string]model.Record{}, psaNames: map[string]int{},
 		vendorProducts: map[string]model.Record{}, psaProducts: map[string][]model.Record{}, psaProductByID: map[string]model.Record{},
-		contracts: map[string][]model.Record{}, contractTypes: map[string]string{}, inFlight: map[string]bool{}, extent: plan.Extent{}, told: map[string]told{}}
+		contracts: map[string][]model.Record{}, contractOwner: map[string]string{}, contractTypes: map[string]string{}, wishes: map[string]state.Wish{}, inFlight: map[string]bool{}, extent: plan.Extent{}, told: map[string]told{}}
 	for _, load := range []struct {
 		side *reading
 		noun model.Kind
@@ -69,8 +73,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		}},
 		{w.psa, model.KindContract, func(r model.Record, _ state.Stored) {
 			w.contractTypes[strings.ToLower(r.Text("type"))] = r.Text("type")
-			if strings.EqualFold(r.Text("type"), flow.Contracts.Type) && active(r) {
-				customer := r.Text("customer")
+			customer := r.Text("customer")
+			w.contractOwner[r.ID] = customer
+			if flow.Contracts.takes(r.Text("type")) && active(r) {
 				w.contracts[customer] = append(w.contracts[customer], r)
 			}
 		}},
@@ -79,7 +84,16 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 			return nil, err
 		}
 	}
-	var err error
+	if err := e.loadPeople(ctx, w); err != nil {
+		return nil, err
+	}
+	wishes, err := e.Store.Wishes(ctx, flow.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, wish := range wishes {
+		w.wishes[wish.Company] = wish
+	}
 	if w.heldSince, w.heldTogether, err = e.heldSince(ctx, flow.Name); err != nil {
 		return nil, err
 	}

@@ -395,12 +395,12 @@ func (x *exactArithmetic) Visit(node *ast.Node) {
 	case *ast.FloatNode:
 		at := n.Location()
 		text := strings.ReplaceAll(string(x.source[at.From:at.To]), "_", "")
-		d, err := decimal.NewFromString(text)
+		q, err := model.ParseQuantity(text) // which bounds its length: written out, 1e999999999 fills the memory
 		if err != nil {
 			x.found = append(x.found, complaint{at.From, fmt.Sprintf("%q is not a number", text), ""})
 			return
 		}
-		x.setNumber(node, d)
+		x.setNumber(node, q.Decimal())
 	case *ast.UnaryNode:
 		x.negate(node, n)
 	case *ast.BinaryNode:

@@ -324,6 +324,16 @@ func (r *rule) write(v model.Value) (model.Value, error) {
 	return v, nil
 }
 
+// Creates reports whether a model field is sent when a record is created.
+func (m *Mapping) Creates(kind model.Kind, field string) bool {
+	n, ok := m.byKind[kind]
+	if !ok || !n.creates {
+		return false
+	}
+	r := n.byField[field]
+	return r != nil && r.twoWay || slices.ContainsFunc(n.create, func(c creation) bool { return c.field == field })
+}
+
 // NativeCreate turns a model record into the native fields of a new one: the two-way fields that have a value, and the
 // create section. Other fields of the record are not sent. It refuses when a field the system requires has no value.
 func (m *Mapping) NativeCreate(kind model.Kind, fields model.Fields) (model.Fields, error) {

@@ -92,6 +92,12 @@ var Tables = []Table{
 		{Name: "currency", Type: TypeText, Doc: "Billing currency, ISO 4217."},
 		{Name: "active", Type: TypeBool, Doc: "The company may be bought for and billed."},
 		{Name: "credit_hold", Type: TypeBool, Doc: "The PSA says stop: no seats are added for the company while the flow's guards.credit_hold is increase."},
+		{Name: "status", Type: TypeText, Doc: "Status by its name in the PSA."},
+		{Name: "types", Type: TypeList, Doc: "Types by name in the PSA, such as Customer."},
+		{Name: "billing_name", Type: TypeText, Doc: "Company name on the vendor's bills, where that can be another one."},
+		{Name: "tenant_domain", Type: TypeText, Doc: "Name of the tenant: the first part of the domain that the vendor gives a new customer, lower case."},
+		{Name: "contact_first_name", Type: TypeText, Doc: "Given name of the person that the vendor's bills go to; sent with a new customer."},
+		{Name: "contact_last_name", Type: TypeText, Doc: "Family name of that person."},
 	}},
 	{KindContact, "A person at a customer.", []Field{
 		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},

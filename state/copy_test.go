@@ -55,11 +55,12 @@ func fill(t testing.TB, dsn string) {
 		}
 		_, upsertErr := s.UpsertRecords(ctx, "microsoft", records, run.ID)
 		_, findingErr := s.SyncFindings(ctx, "flow", run.ID, []state.Finding{{Key: "k", Kind: "drift", Title: "t"}}, nil)
+		_, wishErr := s.PutWish(ctx, state.Wish{Flow: "flow", Company: "1", Person: "ann"})
 		_, hintErr := s.GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1", Expires: run.Started.AddDate(1, 0, 0), Hints: []state.Hint{{Flow: "flow", Account: "psa", Ref: connectors.Ref{Kind: "addition", Parent: "7"}}}}})
 		_, decideErr := s.Decide(ctx, state.Decision{Digest: "d1", Flow: "flow", Person: "ann", Verdict: state.Rejected})
 		for _, err := range []error{
 			write(s), s.SetSwept(ctx, "microsoft", "customer", run.Started), s.SetGaps(ctx, "microsoft", "customer", []connectors.Gap{{Parent: "c"}}),
-			upsertErr, findingErr, decideErr, hintErr, s.PutTold(ctx, state.Told{Flow: "flow", Matter: "m", Account: "psa", Ticket: "7"}),
+			upsertErr, findingErr, decideErr, wishErr, hintErr, s.PutTold(ctx, state.Told{Flow: "flow", Matter: "m", Account: "psa", Ticket: "7"}),
 			s.PutLinks(ctx, []state.Link{{ID: "l1", Flow: "flow", Kind: model.KindLine, Vendor: end, PSA: end}}),
 			s.Append(ctx, intended("i1"), intended("i2")),
 			s.Settle(ctx, done, []state.Snapshot{{Link: "l1", Side: state.SidePSA, Fields: model.Fields{"quantity": model.Int(3)}}}, nil),

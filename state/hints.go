@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/trueup-sync/trueup/connectors"
@@ -37,32 +38,62 @@ func (s *Store) GiveHints(ctx context.Context, messages []Message) (fresh []bool
 	err = s.update(ctx, "keep hints", func(t tx) error {
 		now := t.now
 		fresh = make([]bool, len(messages))
+		seen, err := seenMessages(ctx, t, messages)
+		if err != nil {
+			return err
+		}
+		var remember []Message
+		var give []Hint
+		given := map[Hint]bool{}
 		for i, m := range messages {
-			n := int64(1)
-			if m.ID != "" {
-				var err error
-				n, err = t.exec(ctx, `INSERT INTO hints_seen (tenant, account, message, expires_at) VALUES (@tenant, ?, ?, ?)
-					ON CONFLICT (tenant, account, message) DO NOTHING`, m.Account, m.ID, stamp(m.Expires))
-				if err != nil {
-					return err
+			key := m.Account + "\x00" + m.ID
+			fresh[i] = m.ID == "" || !seen[key] || m.Again
+			if m.ID != "" && !seen[key] {
+				seen[key] = true
+				remember = append(remember, m)
+			}
+			for _, h := range m.Hints {
+				if h.Given = now; fresh[i] && !given[h] {
+					given[h] = true
+					give = append(give, h)
 				}
 			}
-			if fresh[i] = n > 0 || m.Again; !fresh[i] {
-				continue
-			}
-			err := t.insert(ctx, `hints`, hintColumns, `ON CONFLICT (tenant, flow, account, kind, parent, id) DO NOTHING`, len(m.Hints), func(j int) []any {
-				h := m.Hints[j]
-				h.Given = now
-				return h.row()
-			})
-			if err != nil {
-				return err
-			}
 		}
-		_, err := t.exec(ctx, `DELETE FROM hints_seen WHERE tenant = @tenant AND expires_at < ?`, stamp(now))
+		err = t.insert(ctx, `hints_seen`, `account, message, expires_at`, `ON CONFLICT (tenant, account, message) DO NOTHING`, len(remember), func(i int) []any {
+			return []any{remember[i].Account, remember[i].ID, stamp(remember[i].Expires)}
+		})
+		if err != nil {
+			return err
+		}
+		err = t.insert(ctx, `hints`, hintColumns, `ON CONFLICT (tenant, flow, account, kind, parent, id) DO NOTHING`, len(give), func(i int) []any { return give[i].row() })
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `DELETE FROM hints_seen WHERE tenant = @tenant AND expires_at < ?`, stamp(now))
 		return err
 	})
 	return fresh, err
+}
+
+// seenMessages are those of some messages that were seen before, by account and id.
+func seenMessages(ctx context.Context, t tx, messages []Message) (map[string]bool, error) {
+	seen := map[string]bool{}
+	for chunk := range slices.Chunk(messages, narrowInSQL) {
+		args := make([]any, len(chunk))
+		for i, m := range chunk {
+			args[i] = m.ID
+		}
+		err := t.each(ctx, func(rows *sql.Rows) error {
+			var account, id string
+			err := rows.Scan(&account, &id)
+			seen[account+"\x00"+id] = true
+			return err
+		}, `SELECT account, message FROM hints_seen WHERE tenant = @tenant AND message IN `+marks(1, len(chunk)), args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
 }
 
 // WaitingHints are the hints of all flows that nobody took yet, oldest first.

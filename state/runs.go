@@ -41,8 +41,8 @@ const (
 	TriggerManual   Trigger = "manual"
 	TriggerSchedule Trigger = "schedule"
 	TriggerCatchUp  Trigger = "catch-up" // its scheduled time passed while trueup was not running
-	TriggerRetry    Trigger = "retry"    // the last one failed by what may pass, and its next time is far off
 	TriggerHint     Trigger = "hint"     // somebody said that something moved; only those customers were looked at
+	TriggerRetry    Trigger = "retry"    // the last one failed by what may pass, and its next time is far off
 )
 
 // Run is one execution of a discovery or a flow.

@@ -4,12 +4,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/trueup-sync/trueup/internal/sandbox"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 var (
@@ -73,15 +72,15 @@ func TestDaemons(t *testing.T) {
 	}
 	defer func() { _ = db.Close() }()
 	schema := fmt.Sprintf("daemons_%d", os.Getpid())
-	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+	dsn, drop, err := statetest.Schema(t.Context(), server, schema)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _, _ = db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE") }()
-	dsn, err := url.Parse(server)
-	if err != nil {
-		t.Fatal("TRUEUP_TEST_POSTGRES is not a URL")
-	}
-	dsn.RawQuery += "&search_path=" + schema
+	defer func() {
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	}()
 
 	box, err := sandbox.Start(t.Context(), sandbox.Options{Customers: *daemonsCustomers, PerCustomer: 4, Seed: 7, VendorPerMinute: 3000, PSAPerMinute: 6000})
 	if err != nil {
@@ -89,7 +88,7 @@ func TestDaemons(t *testing.T) {
 	}
 	defer func() { _ = box.Close() }()
 	conn := box.Connection()
-	f := &fleet{t: t, dir: t.TempDir(), env: append(os.Environ(), "STATE="+dsn.String())}
+	f := &fleet{t: t, dir: t.TempDir(), env: append(os.Environ(), "STATE="+dsn)}
 	for key, value := range conn.Env {
 		f.env = append(f.env, key+"="+value)
 	}
@@ -103,7 +102,7 @@ func TestDaemons(t *testing.T) {
 		accountYAML("microsoft", conn.Vendor.System, conn.Vendor.Settings, conn.Vendor.Budget)+accountYAML("psa", conn.PSA.System, conn.PSA.Settings, conn.PSA.Budget)+"flows: [flows/*.yaml]\n")
 	write("flows/cloud.yaml", strings.Replace(demoFlow, "mode: propose", "mode: write", 1))
 
-	store, err := state.Open(t.Context(), dsn.String())
+	store, err := state.Open(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (a *app) linksCommand() *cobra.Command {
 			}
 			links := []linkJSON{}
 			for _, flow := range flows {
-				for _, kind := range []model.Kind{model.KindCustomer, model.KindLine} {
+				for _, kind := range []model.Kind{model.KindCustomer, model.KindContact, model.KindLine} {
 					err := s.store.Links(c.Context(), flow.Name, kind, func(l state.Link) error {
 						links = append(links, linkJSON{l.ID, l.Flow, string(l.Kind), l.Label, l.How, l.Shape, l.Vendor.Parent, l.Vendor.ID, l.PSA.ID, l.Created})
 						return nil

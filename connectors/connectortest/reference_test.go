@@ -63,6 +63,7 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 			for i := range 5 {
 				n := strconv.Itoa(i)
 				add("company", "c"+n, "", model.Fields{"name": model.Text("Company " + n)})
+				add("contact", "h"+n, "", model.Fields{"company": model.Text("c" + n), "firstName": model.Text("Ada"), "email": model.Text("ada@example.com")})
 				add("catalogItem", "p"+n, "", model.Fields{"identifier": model.Text("P" + n), "description": model.Text("Product " + n)})
 				add("agreement", "a"+n, "", model.Fields{"name": model.Text("Cloud"), "type": model.Text("Cloud"),
 					"company": model.Text("c" + n), "startDate": day})
@@ -116,6 +117,11 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 						Count: count("company"), EditField: "name", Edit: edit("name"),
 						Add:    func() connectors.Ref { return add("company", "", "", model.Fields{"name": model.Text("Added")}) },
 						Create: request("company", "", company),
+					},
+					"contact": {
+						Ref: connectors.Ref{Kind: "contact", ID: "h1"}, Missing: connectors.Ref{Kind: "contact", ID: "none"},
+						Count: count("contact"), EditField: "lastName", Edit: edit("lastName"),
+						Create: request("contact", "", model.Fields{"company": model.Text("c1"), "firstName": model.Text("Eve")}),
 					},
 					"catalogItem": {
 						Ref: connectors.Ref{Kind: "catalogItem", ID: "p1"}, Missing: connectors.Ref{Kind: "catalogItem", ID: "none"},

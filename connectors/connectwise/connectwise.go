@@ -17,7 +17,13 @@
 // Changing. The PSA has no compare-and-set and no idempotency key. A change reads the record, compares what the caller
 // believed, sends only the fields that differ and looks at what came back; an answer of 200 that changed nothing is
 // found. A create first looks for the record it would make: an addition with the same subscription id and product, an
-// agreement with the same company, type and name. A write whose reply was lost is never repeated here.
+// agreement with the same company, type and name, a catalog item with the same identifier and part number, a contact of the
+// same name at the company, a company of the same name that keeps the same tenant id. After making an agreement or a catalog
+// item it looks again, because a person may have made the same at that moment: the older one counts. A write whose reply was
+// lost is never repeated here.
+//
+// A new company gets a short name made from its name, one site for its address, and the type in default_company_type. A company
+// of the same name that does not keep the tenant id is never taken for it: the create is refused, and a person links the two.
 //
 // Tickets. Only tickets that trueup opened are listed; a create first looks for one with the same external reference, and a note for
 // one with the same text on the ticket. What they say is internal, and no contact is sent an e-mail.
@@ -88,7 +94,7 @@ var descriptor = connectors.Descriptor{
 		},
 		{
 			Name: kindContact, Title: "Contact",
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 			Fields:    fieldsOf(contactMembers),
 			Doc:       "A person. E-mail and telephone are its default communication items.",
 		},
@@ -133,6 +139,7 @@ var descriptor = connectors.Descriptor{
 		{Name: "agreement_types", Doc: "Names of the agreement types to look at, separated by commas; all when empty. Additions of other agreements are not read."},
 		{Name: "id_field", Default: defaultIDField, Doc: "Caption of the custom field on additions that keeps the vendor's subscription id. Where additions have no such field the serial number is used."},
 		{Name: "tenant_field", Default: defaultTenantField, Doc: "Caption of the custom field on companies that keeps the vendor's tenant ids."},
+		{Name: "default_company_type", Doc: "Company type, by name, of companies that trueup makes, such as Customer; none when empty."},
 		{Name: "default_subcategory", Doc: "Subcategory, by name, of catalog items that trueup makes."},
 		{Name: "default_product_type", Doc: "Product type, by name, of catalog items that trueup makes."},
 		{Name: "date_literal", Default: literalDatetime, Allowed: []string{literalDatetime, literalDate}, Doc: "How moments are written in searches. Set date when incremental reading finds nothing: one own installation understood only days."},

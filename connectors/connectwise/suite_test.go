@@ -126,14 +126,16 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 		Kinds: map[string]connectortest.Kind{
 			"company": {
 				Ref: ref("company", companies[1]), Missing: ref("company", 99999), Count: count("company"),
-				EditField: "name", Edit: edit("name"),
+				EditField: "name", Edit: edit("name"), Next: map[string]model.Value{"countryCode": model.Text("US")},
 				Add: func() connectors.Ref {
 					return ref("company", fake.AddCompany(connectwisetest.Company{Identifier: "added", Name: "Added", LastUpdated: time.Date(2031, 2, 1, 9, 30, 0, 0, time.UTC)}))
 				},
-				Create: create("company", "", model.Fields{"name": model.Text("New & Co"), "city": model.Text("York"), "custom.Vendor Tenant Ids": model.Text("tenant-9")}),
+				Create: create("company", "", model.Fields{"name": model.Text("New & Co"), "city": model.Text("York"), "countryCode": model.Text("DE"), "custom.Vendor Tenant Ids": model.Text("tenant-9")}),
 			},
 			"contact": {
 				Ref: ref("contact", people[1]), Missing: ref("contact", 99999), Count: count("contact"), EditField: "lastName", Edit: edit("lastName"),
+				Create: create("contact", "", model.Fields{"company": model.Text(strconv.Itoa(companies[2])), "firstName": model.Text("Eve"), "lastName": model.Text("Moss"),
+					"email": model.Text("eve@customer2.example.com"), "phone": model.Text("0200"), "defaultFlag": model.Bool(true)}),
 			},
 			"catalogItem": {
 				Ref: ref("catalogItem", product), Missing: ref("catalogItem", 99999), Count: count("catalogItem"),

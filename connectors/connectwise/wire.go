@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/model"
 )
@@ -29,6 +27,7 @@ type member struct {
 	ref    bool   // travels as an object with this id
 	lookup string // a name; travels as the id it has in the table at this path
 	label  string // the same for a ticket's labels; %s in the path is the board
+	spare  bool   // a lookup that a new record may go without
 	read   func(object) model.Value
 }
 
@@ -56,6 +55,10 @@ func (m member) id() member {
 }
 func (m member) named(table string) member {
 	m.lookup = table
+	return m
+}
+func (m member) orNone() member {
+	m.spare = true
 	return m
 }
 func (m member) longest(n int) member {
@@ -106,6 +109,8 @@ var companyMembers = []member{
 	text("state", "State or region.").longest(50).writable(),
 	text("zip", "Postal code.").longest(12).writable(),
 	text("country", "Country by its name in the PSA.").from("country/name"),
+	text("countryCode", "Country, ISO 3166-1 alpha-2. Written by the code that the PSA's own list of countries gives it; read where a company shows such a code "+
+		"(unverified: the reference's identifier).").from("country/identifier").named("/company/countries").orNone().writable().by(countryCode),
 	text("phoneNumber", "Main telephone number.").longest(30).writable(),
 	text("website", "Web site.").longest(255).writable(),
 	text("taxIdentifier", "Tax or registration number.").writable(),
@@ -116,12 +121,12 @@ var companyMembers = []member{
 
 var contactMembers = []member{
 	text("id", "Record id."),
-	text("company", "Id of the company.").from("company/id"),
-	text("firstName", "Given name."),
-	text("lastName", "Family name."),
-	text("email", "Default e-mail address, or the first one.").by(communication("Email")),
-	text("phone", "Default telephone number, or the first one.").by(communication("Phone")),
-	field("defaultFlag", model.TypeBool, "The company's default contact."),
+	text("company", "Id of the company.").from("company/id").id().create().required(),
+	text("firstName", "Given name.").longest(30).writable().required(),
+	text("lastName", "Family name.").longest(30).writable(),
+	text("email", "Default e-mail address, or the first one. It is written to that item, or to a new one.").longest(250).writable().by(communication("Email")),
+	text("phone", "Default telephone number, or the first one. It is written as email is.").longest(250).writable().by(communication("Phone")),
+	field("defaultFlag", model.TypeBool, "The company's default contact. Making one the default takes it from the other.").writable(),
 	field("inactiveFlag", model.TypeBool, "No longer in use."),
 }
 
@@ -347,11 +352,11 @@ func sendCustom(f customField, text string) (any, error) {
 	}
 	switch f.kind {
 	case "Number", "Currency", "Percent":
-		d, err := decimal.NewFromString(text)
+		q, err := model.ParseQuantity(text) // which bounds its length: written out, 1e999999999 fills the memory
 		if err != nil {
 			return nil, fmt.Errorf("%q is not a number, which this custom field holds", text)
 		}
-		return json.Number(d.String()), nil
+		return json.Number(q.String()), nil
 	case "Checkbox":
 		b, err := strconv.ParseBool(text)
 		if err != nil {
@@ -387,7 +392,10 @@ func (c *Connector) unfit(f connectors.Field, v model.Value) (why, next string) 
 
 // Canonical implements connectors.Canonicalizer: prices keep four decimals, text loses the invisible characters and the
 // outer spaces that the PSA's screens let in.
-func (c *Connector) Canonical(_, _ string, v model.Value) model.Value {
+func (c *Connector) Canonical(_, field string, v model.Value) model.Value {
+	if field == "countryCode" && v.Type() == model.TypeText {
+		return model.Text(strings.ToUpper(clean(v.String())))
+	}
 	if m, ok := v.Money(); ok {
 		return model.MoneyValue(m.Round(priceDigits))
 	}
@@ -436,6 +444,15 @@ func stampOf(o object, name string) time.Time {
 		return time.Time{}
 	}
 	return at.UTC()
+}
+
+// countryCode is a country's code where the reference shows one; some installations keep the name there, which is no code.
+func countryCode(o object) model.Value {
+	code := clean(textOf(walk(o, "country/identifier")))
+	if code != "" && len(code) != 2 {
+		return model.Value{}
+	}
+	return model.Text(strings.ToUpper(code))
 }
 
 // communication picks the default item of a kind, else the first.

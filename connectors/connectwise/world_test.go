@@ -2,6 +2,7 @@ package connectwise
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,3 +197,21 @@ func reasons(l connectors.Listing) string {
 	slices.Sort(texts)
 	return strings.Join(texts, "\n")
 }
+
+// beforePost lets something happen when the next POST to a collection has been sent and not yet served.
+func (w *world) beforePost(path string, happen func()) {
+	w.Helper()
+	next := w.account.HTTP.Transport
+	var once sync.Once
+	w.account.HTTP = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, path) {
+			once.Do(happen)
+		}
+		return next.RoundTrip(r)
+	})}
+	w.c = w.connect()
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/internal/rest"
@@ -69,7 +68,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 		return connectors.Record{}, err
 	}
 	var ops []operation
-	custom := map[string]string{}
+	custom, people := map[string]string{}, map[string]string{}
 	wanted := model.Fields{}
 	for _, name := range names {
 		edit, have := req.Edits[name], c.Canonical(r.kind, name, now.Fields[name])
@@ -82,18 +81,35 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 				fmt.Sprintf("it was %q when it was read and is %q now", from, have), "read it and decide again")
 		}
 		wanted[name] = to
-		if m, declared := r.member(name); declared && m.label != "" {
+		switch m, declared := r.member(name); {
+		case r.kind == kindContact && communicationOf[name] != "":
+			people[name] = to.String()
+		case declared && m.label != "":
 			found, err := c.labelled(ctx, op, m, textOf(walk(o, "board/id")), to.String())
 			if err != nil {
 				return connectors.Record{}, err
 			}
 			wanted[name] = model.Text(found.name)
 			ops = append(ops, operation{"replace", name, map[string]any{"id": found.id}})
-		} else if declared {
+		case declared && m.lookup != "":
+			id, err := c.idNamed(ctx, op, m, to.String())
+			if err != nil {
+				return connectors.Record{}, err
+			}
+			ops = append(ops, operation{"replace", m.head(), map[string]any{"id": id}})
+		case declared:
 			ops = append(ops, operation{"replace", name, m.send(to)})
-		} else {
+		default:
 			custom[strings.TrimPrefix(name, customPrefix)] = to.String()
 		}
+	}
+	if len(people) > 0 {
+		list, _ := o["communicationItems"].([]any)
+		items, err := c.communicationItems(ctx, op, list, people)
+		if err != nil {
+			return connectors.Record{}, err
+		}
+		ops = append(ops, operation{"replace", "communicationItems", items})
 	}
 	more, err := c.customOps(op, record, r.kind, o, custom)
 	if err != nil {
@@ -247,7 +263,7 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 		switch m, declared := r.member(name); {
 		case !declared:
 			custom[strings.TrimPrefix(name, customPrefix)] = v.String()
-		case m.lookup == "" && m.label == "":
+		case m.lookup == "" && m.label == "" && !(r.kind == kindContact && communicationOf[name] != ""):
 			body[name] = m.send(v)
 		}
 	}
@@ -259,7 +275,7 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 	}
 	resp, err := c.do(ctx, rest.Request{Method: http.MethodPost, Path: r.collection(parent), Body: body, Op: op, Record: under(r.kind, parent)})
 	if err != nil {
-		return connectors.Record{}, err
+		return c.raced(ctx, op, r, filled, err)
 	}
 	o, err := c.oneObject(resp, op, under(r.kind, parent))
 	if err != nil {
@@ -270,7 +286,10 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 	if err != nil {
 		return connectors.Record{}, unknown(err)
 	}
-	return c.completeCustom(ctx, op, r, rec, o, custom)
+	if rec, err = c.completeCustom(ctx, op, r, rec, o, custom); err != nil {
+		return rec, err
+	}
+	return c.older(ctx, op, r, body, filled, rec)
 }
 
 // under names the place of a record in errors; "" when it lives alone.
@@ -390,6 +409,9 @@ func (c *Connector) prepare(ctx context.Context, op string, r resource, parent s
 		if name == "" {
 			name = strings.TrimSpace(c.account.Settings[setting])
 		}
+		if name == "" && m.spare {
+			continue
+		}
 		if name == "" {
 			return connectors.Record{}, false, c.fail(connectors.ClassInvalid, op, "", m.Name, "ConnectWise needs it", "map a value to it or set "+setting)
 		}
@@ -397,13 +419,13 @@ func (c *Connector) prepare(ctx context.Context, op string, r resource, parent s
 		if err != nil {
 			return connectors.Record{}, false, err
 		}
-		body[m.Name] = map[string]any{"id": id}
+		body[m.head()] = map[string]any{"id": id}
 	}
 	switch r.kind {
 	case kindCompany:
-		if given["identifier"].Blank() {
-			body["identifier"] = identifierOf(given["name"].String())
-		}
+		return c.prepareCompany(ctx, op, r, given, body)
+	case kindContact:
+		return c.prepareContact(ctx, op, r, given, body)
 	case kindProduct:
 		if given["productClass"].String() == "Bundle" {
 			return connectors.Record{}, false, c.fail(connectors.ClassInvalid, op, "", "productClass", "a Bundle cannot be an addition, so it is not made here", "choose Agreement")
@@ -414,6 +436,7 @@ func (c *Connector) prepare(ctx context.Context, op string, r resource, parent s
 		if given["productClass"].Blank() {
 			body["productClass"] = "Agreement"
 		}
+		return c.sameProduct(ctx, op, r, given)
 	case kindAgreement:
 		return c.prepareAgreement(ctx, op, r, given, body)
 	case kindAddition:
@@ -439,7 +462,7 @@ func (c *Connector) idNamed(ctx context.Context, op string, m member, name strin
 		}
 		have := clean(textOf(o["name"]))
 		known = append(known, have)
-		if strings.EqualFold(have, name) {
+		if strings.EqualFold(have, name) || strings.EqualFold(textOf(o["countryCode"]), name) {
 			found, _ = o["id"].(json.Number)
 		}
 		return nil
@@ -458,17 +481,7 @@ func (c *Connector) idNamed(ctx context.Context, op string, m member, name strin
 // prepareAgreement looks for the agreement it would make and finds the contact it needs.
 func (c *Connector) prepareAgreement(ctx context.Context, op string, r resource, given model.Fields, body map[string]any) (connectors.Record, bool, error) {
 	company := given["company"].String()
-	typ := textOf(walk(body["type"], "id"))
-	var same *connectors.Record
-	s := search{path: r.path, conditions: "company/id=" + company + " and name=" + quote(given["name"].String()), op: op}
-	_, err := c.all(ctx, s, func(o object, _ []byte) error {
-		if textOf(walk(o, "type/id")) != typ || o["cancelledFlag"] == true || same != nil {
-			return nil
-		}
-		rec, err := c.record(r, "", o)
-		same = &rec
-		return err
-	})
+	same, err := c.sameAgreement(ctx, op, r, given, body)
 	if err != nil {
 		return connectors.Record{}, false, err
 	}
@@ -522,20 +535,6 @@ func (c *Connector) sameAddition(ctx context.Context, r resource, parent string,
 		}
 	}
 	return connectors.Record{}, false, nil
-}
-
-// identifierOf makes a company's short name: letters and digits of its name, as ConnectWise proposes it.
-func identifierOf(name string) string {
-	kept := make([]rune, 0, 25)
-	for _, r := range name {
-		if (unicode.IsLetter(r) || unicode.IsDigit(r)) && len(kept) < 25 {
-			kept = append(kept, r)
-		}
-	}
-	if len(kept) == 0 {
-		return "Company"
-	}
-	return string(kept)
 }
 
 // End implements connectors.Ender: the last billed day is the addition's cancelled date.

@@ -44,7 +44,7 @@ type Options struct {
 // NewVendor makes an empty world of the system "memoryvendor": customers, their subscriptions, and a price sheet.
 func NewVendor(o Options) *World { return newWorld(vendorSystem, o) }
 
-// NewPSA makes an empty world of the system "memorypsa": companies, catalog items, agreements and their additions.
+// NewPSA makes an empty world of the system "memorypsa": companies, contacts, catalog items, agreements and their additions.
 func NewPSA(o Options) *World { return newWorld(psaSystem, o) }
 
 func newWorld(s system, o Options) *World {
@@ -84,10 +84,10 @@ func (w *World) connect(token connectors.Secret) connectors.Connector {
 	return vendor{c}
 }
 
-// vendor adds scheduling for the end of a term; it has no creating and no ending.
+// vendor adds scheduling for the end of a term; it has no ending.
 type vendor struct{ connection }
 
-// psa adds creating and ending.
+// psa adds ending.
 type psa struct{ connection }
 
 // system is a descriptor with the little behaviour that data cannot say.

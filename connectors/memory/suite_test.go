@@ -85,8 +85,12 @@ func vendorInstance(t testing.TB, _ *zap.Logger) connectortest.Instance {
 		Kinds: map[string]connectortest.Kind{
 			"customer": {
 				Ref: connectors.Ref{Kind: "customer", ID: "c1"}, Missing: connectors.Ref{Kind: "customer", ID: "none"},
-				Count: count("customer"), EditField: "companyProfile.companyName", Edit: edit("companyProfile.companyName"),
+				Count: count("customer"), EditField: "billingProfile.companyName", Edit: edit("billingProfile.companyName"),
 				Add: func() connectors.Ref { return add(t, w, "customer", "", "", nil) },
+				Create: func() connectors.CreateRequest {
+					return connectors.CreateRequest{Kind: "customer", Fields: model.Fields{"companyProfile.domain": model.Text("kea"),
+						"billingProfile.companyName": model.Text("Kea"), "billingProfile.email": model.Text("it@kea.example")}}
+				},
 			},
 			"subscription": {
 				Ref:     connectors.Ref{Kind: "subscription", ID: "s11", Parent: "c1"},

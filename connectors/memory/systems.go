@@ -37,14 +37,22 @@ var vendorSystem = system{
 		Role:   connectors.RoleVendor,
 		Kinds: []connectors.Kind{
 			{
-				Name: "customer", Title: "Customer", Doc: "A company the MSP buys for.",
-				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+				Name: "customer", Title: "Customer", Doc: "A company the MSP buys for. A new one has a domain that no other has.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 				Fields: []connectors.Field{
 					text("id", "Id of the customer."),
 					text("companyProfile.companyName", "Company name."),
-					text("companyProfile.domain", "First domain."),
+					required(atCreate(text("companyProfile.domain", "First domain."))),
 					text("companyProfile.tenantId", "Tenant id."),
 					field("domains", model.TypeList, "All domains."),
+					required(writable(text("billingProfile.companyName", "Company name on bills."))),
+					required(writable(text("billingProfile.email", "Billing e-mail address."))),
+					writable(text("billingProfile.firstName", "Given name of the person bills go to.")),
+					writable(text("billingProfile.lastName", "Family name of the person bills go to.")),
+					writable(text("billingProfile.phoneNumber", "Telephone number of the person bills go to.")),
+					writable(text("billingProfile.addressLine1", "Street.")),
+					writable(text("billingProfile.addressLine2", "Second address line.")),
+					writable(text("billingProfile.city", "City.")),
 				},
 			},
 			{
@@ -114,9 +122,20 @@ var vendorSystem = system{
 		}
 		return ""
 	},
-	derive:   func(string, model.Fields) {},
+	derive:   newTenant,
 	schedule: scheduleTermEnd,
 }
+
+// newTenant gives a customer that was created what it does not choose itself.
+func newTenant(kind string, fields model.Fields) {
+	if kind != "customer" || !fields["companyProfile.companyName"].Blank() || fields["billingProfile.companyName"].Blank() {
+		return
+	}
+	fields["companyProfile.companyName"], fields["companyProfile.tenantId"] = fields["billingProfile.companyName"], fields["id"]
+	fields["domains"] = model.List(fields[domainField].String())
+}
+
+const domainField = "companyProfile.domain"
 
 // The fields in which a subscription says what happens at the end of its term.
 const (
@@ -167,7 +186,21 @@ var psaSystem = system{
 					writable(text("phoneNumber", "Telephone number.")),
 					writable(text("website", "Web address.")),
 					writable(text("taxIdentifier", "Tax number.")),
+					field("types", model.TypeList, "Types by name."),
 					field("deletedFlag", model.TypeBool, "Deleted, and kept for the records."),
+				},
+			},
+			{
+				Name: "contact", Title: "Contact", Doc: "A person at a company.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
+				Fields: []connectors.Field{
+					text("id", "Id of the contact."),
+					required(atCreate(text("company", "Id of the company."))),
+					required(writable(text("firstName", "Given name."))),
+					writable(text("lastName", "Family name.")),
+					writable(text("email", "E-mail address.")),
+					writable(text("phone", "Telephone number.")),
+					writable(field("defaultFlag", model.TypeBool, "The company's main contact.")),
 				},
 			},
 			{
@@ -256,11 +289,13 @@ var psaSystem = system{
 	},
 	references: map[[2]string]string{
 		{"agreement", "company"}: "company",
+		{"contact", "company"}:   "company",
 		{"addition", "product"}:  "catalogItem",
 		{"ticket", "company"}:    "company",
 	},
 	initial: map[string]model.Fields{
 		"company":     {"deletedFlag": model.Bool(false), "status": model.Text("Active")},
+		"contact":     {"defaultFlag": model.Bool(false)},
 		"ticket":      {"status": model.Text("New"), "priority": model.Text("Medium")},
 		"catalogItem": {"inactiveFlag": model.Bool(false), "productClass": model.Text("Agreement")},
 		"agreement":   {"cancelledFlag": model.Bool(false)},

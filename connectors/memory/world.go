@@ -27,6 +27,7 @@ type World struct {
 	requests []Request
 	done     map[string]intent // by key
 	effects  map[string]int    // by key
+	domains  []string          // of tenants that are no customers
 }
 
 // place is a record's kind and id, or a kind and the parent of its records.

@@ -12,7 +12,7 @@ import (
 )
 
 // Create makes a record. A repeated key gives the record that the first use made.
-func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
+func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (connectors.Record, error) {
 	op := "create " + req.Kind
 	kind, err := c.kind(op, req.Kind, connectors.AbilityCreate)
 	if err != nil {
@@ -47,6 +47,9 @@ func (c psa) Create(ctx context.Context, req connectors.CreateRequest) (connecto
 		return connectors.Record{}, &connectors.Error{Class: connectors.ClassMissing, Op: op, Record: "under " + req.Parent,
 			Message: fmt.Sprintf("the %s is not there", kind.Parent)}
 	}
+	if err := w.taken(op, req); err != nil {
+		return connectors.Record{}, err
+	}
 	if err := w.strike(op, "", LostBeforeCommit); err != nil {
 		return connectors.Record{}, err
 	}
@@ -79,6 +82,44 @@ func (w *World) twin(kind string, fields model.Fields) (connectors.Ref, bool) {
 		}
 	}
 	return connectors.Ref{}, false
+}
+
+// CheckCreate says whether the domain of a new customer is taken.
+func (c vendor) CheckCreate(ctx context.Context, req connectors.CreateRequest) error {
+	op := "create " + req.Kind
+	if err := c.ask(ctx, op, "", Request{Op: "check create", Kind: req.Kind}); err != nil {
+		return err
+	}
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	return c.world.taken(op, req)
+}
+
+// taken refuses a customer whose domain another one has, or a tenant that is no customer (TakeDomain).
+func (w *World) taken(op string, req connectors.CreateRequest) error {
+	domain := req.Fields[domainField]
+	if req.Kind != "customer" || domain.Blank() {
+		return nil
+	}
+	refuse := func(message, hint string) error {
+		return &connectors.Error{Class: connectors.ClassInvalid, Op: op, Field: domainField, Message: message, Hint: hint}
+	}
+	for _, id := range w.children[place{"customer", ""}] {
+		if w.records[place{"customer", id}].Fields[domainField] == domain {
+			return refuse(fmt.Sprintf("customer %s has the domain %s", id, domain), "link that one")
+		}
+	}
+	if slices.Contains(w.domains, domain.String()) {
+		return refuse(fmt.Sprintf("the domain %s is taken by a tenant that is no customer of ours", domain), "ask it for a relationship")
+	}
+	return nil
+}
+
+// TakeDomain says that a tenant which is no customer has a domain.
+func (w *World) TakeDomain(domain string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.domains = append(w.domains, domain)
 }
 
 // Change alters fields that are not yet at their new value, and refuses when one of those moved since it was read.

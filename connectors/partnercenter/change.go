@@ -41,17 +41,16 @@ type change struct {
 // travel in one request.
 func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
 	ch := change{c, req.Ref, req.Edits, req.Key, "change"}
+	if req.Ref.Kind == kindCustomer {
+		return ch.customer(ctx)
+	}
 	if req.Ref.Kind != kindSubscription {
 		return connectors.Record{}, unknownKind("change", req.Ref.Kind)
 	}
 	if err := ch.validate(); err != nil {
 		return connectors.Record{}, err
 	}
-	raw, before, err := c.subscription(ctx, req.Ref)
-	if err != nil {
-		return connectors.Record{}, err
-	}
-	wanted, err := ch.wanted(before)
+	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
 		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
@@ -72,12 +71,16 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {
-	return &connectors.Error{Class: class, Op: ch.op, Record: subscriptionName(ch.ref) + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
+	name := subscriptionName(ch.ref)
+	if ch.ref.Kind == kindCustomer {
+		name = "customer " + ch.ref.ID
+	}
+	return &connectors.Error{Class: class, Op: ch.op, Record: name + " in " + ch.account.Name, Field: field, Message: message, Hint: hint}
 }
 
 // validate refuses what could never be sent.
 func (ch change) validate() error {
-	kind, _ := descriptor.Kind(kindSubscription)
+	kind, _ := descriptor.Kind(ch.ref.Kind)
 	if ch.key == "" {
 		return ch.fail(connectors.ClassInvalid, "", "it has no key to be recognised by when it is repeated", "this is a fault of trueup; please report it")
 	}
@@ -96,6 +99,15 @@ func (ch change) validate() error {
 		}
 	}
 	return nil
+}
+
+// look reads the subscription, and says which values it does not hold yet.
+func (ch change) look(ctx context.Context) (raw resource, before connectors.Record, wanted map[string]model.Value, err error) {
+	if raw, before, err = ch.subscription(ctx, ch.ref); err != nil {
+		return nil, connectors.Record{}, nil, err
+	}
+	wanted, err = ch.wanted(before)
+	return raw, before, wanted, err
 }
 
 // wanted are the values not held yet. A field that holds neither the old nor the new value was changed by somebody else.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,9 @@ func subject(accountType string) connectortest.Subject {
 					Email: "it@customer.example", Registration: "12-34", CustomDomains: []string{"customer.example"},
 					Address: partnercentertest.Address{Line1: "1 Road", Line2: "Floor 2", City: "Nelson", Region: "NN", PostalCode: "07010", Country: "NZ", Phone: "5550101"},
 				})
+				if err := fake.EditBilling(c.ID, func(b *partnercentertest.Billing) { b.FirstName, b.LastName = "Ana", "Rewi" }); err != nil {
+					t.Fatal(err)
+				}
 				ids = append(ids, c.ID)
 			}
 			add := func(id, customer string) connectors.Ref {
@@ -73,7 +77,8 @@ func subject(accountType string) connectortest.Subject {
 			}))
 			t.Cleanup(server.Close)
 			wire := connectortest.NewWire(http.DefaultTransport.(*http.Transport).Clone(), func(r *http.Request) bool {
-				return !strings.HasPrefix(r.URL.Path, "/sign-in/")
+				// Validating an address is a POST that changes nothing, so it is no write that could be lost.
+				return !strings.HasPrefix(r.URL.Path, "/sign-in/") && !strings.HasPrefix(r.URL.Path, "/api/v1/validations/")
 			})
 			t.Cleanup(wire.Close)
 			settings := fake.Settings(server.URL)
@@ -115,7 +120,7 @@ func subject(accountType string) connectortest.Subject {
 				Secrets: []string{"invented-client-secret", "invented-refresh-token"},
 				Effects: func() (n int) {
 					for _, a := range fake.Dump().Audit {
-						if a.Operation == "update_subscription" && a.Status == "succeeded" && a.User == "service@tasmancloud.example" {
+						if slices.Contains([]string{"update_subscription", "update_customer_billing_profile", "add_customer"}, a.Operation) && a.Status == "succeeded" && a.User == "service@tasmancloud.example" {
 							n++
 						}
 					}
@@ -125,7 +130,26 @@ func subject(accountType string) connectortest.Subject {
 					kindCustomer: {
 						Ref:     connectors.Ref{Kind: kindCustomer, ID: ids[0]},
 						Missing: connectors.Ref{Kind: kindCustomer, ID: "00000000-0000-4000-8000-000000000000"},
-						Count:   func() int { return 5 },
+						Count: func() int {
+							return len(slices.DeleteFunc(fake.Dump().Customers, func(c partnercentertest.Customer) bool { return c.Name == "Of another reseller" }))
+						},
+						EditField: "billingProfile.email", Next: map[string]model.Value{addressField + "addressLine1": model.Text("2 Road")},
+						Edit: func(ref connectors.Ref, v model.Value) {
+							if err := fake.EditBilling(ref.ID, func(b *partnercentertest.Billing) { b.Email = v.String() }); err != nil {
+								t.Error(err)
+							}
+						},
+						Create: func() connectors.CreateRequest {
+							fields := model.Fields{}
+							for name, value := range map[string]string{domainField: "keadental.onmicrosoft.com", "companyName": "Kea Dental", "email": "it@kea.example", "defaultAddress.firstName": "Ana",
+								"defaultAddress.lastName": "Rewi", "defaultAddress.addressLine1": "4 Quay Road", "defaultAddress.city": "Nelson", "defaultAddress.country": "NZ", "culture": "en-NZ"} {
+								if name != domainField {
+									name = billingProfile + name
+								}
+								fields[name] = model.Text(value)
+							}
+							return connectors.CreateRequest{Kind: kindCustomer, Fields: fields}
+						},
 						Add: func() connectors.Ref {
 							c := fake.AddCustomer(partnercentertest.Customer{Name: "New", AssociatedPartner: reseller.ID})
 							return connectors.Ref{Kind: kindCustomer, ID: c.ID}

@@ -22,6 +22,10 @@ const (
 
 	// An order shows in lists up to 15 minutes after its record. Until then its customer is told of again and again.
 	feedSettle = 20 * time.Minute
+
+	// A list of customers shows nothing of their billing profiles, so those that changed are read alone, unless they are many.
+	profileChanged = "update_customer_billing_profile"
+	maxProfiles    = 50
 )
 
 // cursor is what is remembered between two looks. Callers see it as an opaque text.
@@ -90,6 +94,7 @@ func (c *Connector) follow(ctx context.Context, last cursor, now time.Time, told
 	from := last.At.Add(-feedOverlap)
 	query := url.Values{"startDate": {from.Format(time.DateOnly)}}
 	touched, left := map[string]time.Time{}, map[string]time.Time{} // customers and when, the last time
+	profiles := map[string]bool{}
 	customersMoved := false
 	var settled []auditRecord
 	doubt, err := c.pages(ctx, "read changes", "in the activity log", "/v1/auditrecords", query, pageSize, func(raw json.RawMessage) error {
@@ -111,6 +116,8 @@ func (c *Connector) follow(ctx context.Context, last cursor, now time.Time, told
 		}
 		switch {
 		case r.customer == "":
+		case r.operation == profileChanged:
+			profiles[r.customer] = true
 		case r.gone():
 			left[r.customer] = later(left[r.customer], r.at)
 		case r.touchesSubscriptions(), c.seats && r.resource == "license": // seats were given to users
@@ -126,6 +133,18 @@ func (c *Connector) follow(ctx context.Context, last cursor, now time.Time, told
 	}
 	// A customer that left cannot be asked any more.
 	maps.DeleteFunc(touched, func(customer string, at time.Time) bool { return left[customer].After(at) })
+	if len(profiles) > maxProfiles {
+		customersMoved, profiles = true, nil
+	}
+	for _, customer := range slices.Sorted(maps.Keys(profiles)) {
+		rec, err := c.Read(ctx, connectors.Ref{Kind: kindCustomer, ID: customer})
+		switch class := connectors.ClassOf(err); {
+		case err == nil:
+			told.Records = append(told.Records, rec)
+		case class != connectors.ClassMissing && class != connectors.ClassAuth: // those are told of in their own ways
+			return last, err
+		}
+	}
 	if customersMoved {
 		told.Scan[kindCustomer] = "customers were added, removed or changed; listing them is one request for each 500"
 	}
@@ -176,7 +195,7 @@ func readAudit(raw json.RawMessage) (auditRecord, error) {
 
 // touchesCustomer reports operations after which the list of customers may differ.
 func (r auditRecord) touchesCustomer() bool {
-	return r.resource == "customer" || r.resource == "partner_relationship" || strings.Contains(r.operation, "_customer_partner") ||
+	return r.operation != profileChanged && r.resource == "customer" || r.resource == "partner_relationship" || strings.Contains(r.operation, "_customer_partner") ||
 		r.operation == "add_customer" || r.operation == "delete_customer"
 }
 

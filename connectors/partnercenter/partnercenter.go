@@ -18,6 +18,11 @@
 // Seats can be taken away only while the window in which they came is open. The service says how many that is now; a
 // larger decrease is refused here, with the lowest possible quantity and the open windows in the message.
 //
+// Customers. What is changed of a customer is its billing profile, which travels whole and under the etag it was read with. A new
+// customer is a new tenant: the domain is asked for first and the address is validated, and a customer of the same domain that is
+// ours already is taken for the one that was wanted. The first administrator's password goes from the answer into the vault, and
+// nowhere else.
+//
 // Seats in use are read on request (the setting assigned), in one more request for each customer. The service counts them by the
 // directory's own SKU, which a subscription's provisioning status names: one request for each product, once. Several subscriptions
 // of one product share one figure. It is laid on those that end last first, so that what is not in use stands where it can go soonest.
@@ -59,11 +64,13 @@ var descriptor = connectors.Descriptor{
 	Kinds: []connectors.Kind{
 		{
 			Name: kindCustomer, Title: "Customer",
-			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
 			Fields:    fieldsOf(customerMembers),
 			Detail:    true,
+			Late:      15,
 			Doc: "A company that buys through the partner. Lists hold only id, company name, domain, tenant id and relationship; " +
-				"reading one customer gives the rest, as far as the partner's rights in that customer reach.",
+				"reading one customer gives the rest, as far as the partner's rights in that customer reach. A change writes the billing profile; " +
+				"the company's own profile is its administrators' and only read. A new customer is a new tenant, which nobody can take back.",
 		},
 		{
 			Name: kindSubscription, Title: "Subscription", Parent: kindCustomer,
@@ -90,6 +97,7 @@ var descriptor = connectors.Descriptor{
 		{Name: "account_type", Default: "direct", Allowed: []string{"direct", indirectProvider},
 			Doc: "How the partner buys: direct from Microsoft, or as indirect provider for resellers. Indirect resellers have no access to the API."},
 		{Name: "reseller", Doc: "Partner (MPN) id of one indirect reseller: only its customers and their subscriptions are seen. For indirect providers."},
+		{Name: "language", Default: "en", Doc: "Language of new customers' bills and of their first administrator, ISO 639-1."},
 		{Name: "country", Doc: "Market of the price sheet, ISO 3166-1 alpha-2. Prices are not read without it: a wrong market gives wrong prices."},
 		{Name: "assigned", Default: assignedSkip, Allowed: []string{assignedSkip, assignedRead},
 			Doc: "Whether to read how many seats are in use: read or skip. It costs one more request for each customer that has subscriptions, and needs refresh_token and a " +
@@ -179,6 +187,8 @@ func (c *Connector) Descriptor() connectors.Descriptor { return descriptor }
 var _ interface {
 	connectors.Lister
 	connectors.Reader
+	connectors.Creator
+	connectors.CreateChecker
 	connectors.Changer
 	connectors.Scheduler
 	connectors.ChangeFeed

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
-
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/connectors/internal/rest"
 	"github.com/trueup-sync/trueup/model"
@@ -128,7 +126,7 @@ type priceRow struct {
 	unit, erp                                                        model.Money
 	hasERP                                                           bool
 	start                                                            time.Time
-	tier                                                             decimal.Decimal // lower end of the price tier
+	tier                                                             model.Quantity // lower end of the price tier
 }
 
 func (r priceRow) id() string { return model.ProductKey(r.productID+":"+r.skuID, r.term, r.billing) }
@@ -241,7 +239,7 @@ func readRow(cell func(string) string, now time.Time) (row priceRow, inForce boo
 		return row, false, errors.New("it names no product or SKU")
 	}
 	if tier := cell("pricingtierrangemin"); tier != "" {
-		if row.tier, err = decimal.NewFromString(tier); err != nil {
+		if row.tier, err = model.ParseQuantity(tier); err != nil {
 			return row, false, fmt.Errorf("tier %q is not a number", tier)
 		}
 	}

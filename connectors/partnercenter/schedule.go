@@ -80,11 +80,7 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 	if err := ch.schedulable(); err != nil {
 		return connectors.Record{}, err
 	}
-	raw, before, err := c.subscription(ctx, req.Ref)
-	if err != nil {
-		return connectors.Record{}, err
-	}
-	wanted, err := ch.wanted(before)
+	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
 		return c.withSeats(ctx, before), err
 	}

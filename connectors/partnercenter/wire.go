@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ func computed(name string, t model.Type, doc string, compute func(o object) mode
 var customerMembers = []member{
 	computed("id", model.TypeText, "The customer's tenant id, lower case.", func(o object) model.Value { return lower(o, "id") }),
 	text("companyProfile.companyName", "Company name."),
-	text("companyProfile.domain", "The customer's onmicrosoft domain."),
+	atCreate(text("companyProfile.domain", "The customer's onmicrosoft domain. A new customer gets it with its tenant, and keeps it for ever; its first part is enough to ask for it."), true),
 	computed("companyProfile.tenantId", model.TypeText, "Tenant id, the same as id.", func(o object) model.Value { return lower(o, "companyProfile.tenantId") }),
 	text("relationshipToPartner", "reseller, advisor, syndication, microsoft_support or none."),
 	computed("domains", model.TypeList, "companyProfile.domain as a list, lower case. Custom domains are in customDomains.", domains),
@@ -106,17 +107,55 @@ var customerMembers = []member{
 	text("companyProfile.address.postalCode", "Postal code."),
 	text("companyProfile.address.country", "Country, ISO 3166-1 alpha-2."),
 	text("companyProfile.address.phoneNumber", "Telephone number."),
-	text("billingProfile.companyName", "Company name on bills. Only when one customer is read, as all of the billing profile."),
-	text("billingProfile.email", "Billing e-mail address."),
-	text("billingProfile.defaultAddress.addressLine1", "Street of the billing address."),
-	text("billingProfile.defaultAddress.addressLine2", "Second line of the billing address."),
-	text("billingProfile.defaultAddress.city", "City of the billing address."),
-	text("billingProfile.defaultAddress.state", "State of the billing address."),
-	text("billingProfile.defaultAddress.postalCode", "Postal code of the billing address."),
-	text("billingProfile.defaultAddress.country", "Country of the billing address."),
-	text("billingProfile.defaultAddress.phoneNumber", "Telephone number of the billing address."),
-	text("associatedPartnerId", "Tenant id of the customer's indirect reseller. Only when one customer is read."),
-	text("companyProfile.organizationRegistrationNumber", "Company registration number. Only when one customer is read, in countries that have it."),
+	billing("companyName", "Company name on bills. Only when one customer is read, as all of the billing profile.", true),
+	billing("email", "Billing e-mail address.", true),
+	atCreate(billing("culture", "Culture, such as en-GB; made of language and country when a new customer names none.", false), false),
+	atCreate(billing("language", "Language, such as en; the setting language when a new customer names none.", false), false),
+	billing("defaultAddress.firstName", "Given name of the person bills go to.", true),
+	billing("defaultAddress.lastName", "Family name of the person bills go to.", true),
+	billing("defaultAddress.addressLine1", "Street of the billing address.", true),
+	billing("defaultAddress.addressLine2", "Second line of the billing address.", true),
+	billing("defaultAddress.city", "City of the billing address.", true),
+	billing("defaultAddress.state", "State of the billing address.", true),
+	billing("defaultAddress.postalCode", "Postal code of the billing address.", true),
+	atCreate(billing("defaultAddress.country", "Country of the billing address, ISO 3166-1 alpha-2; it cannot be changed later.", false), true),
+	billing("defaultAddress.phoneNumber", "Telephone number of the billing address.", true),
+	text("associatedPartnerId", "Tenant id of the customer's indirect reseller; the setting reseller decides it for a new customer. Only when one customer is read."),
+	atCreate(text("companyProfile.organizationRegistrationNumber", "Company registration number. Sent with a new customer in those countries that want one (unverified list), and left out elsewhere. Only when one customer is read."), false),
+}
+
+// billing is a member of the billing profile. Where the profile was delivered, a member that it lacks is empty.
+func billing(name, doc string, writable bool) member {
+	path := billingProfile + name
+	within, _, _ := cutLast(path)
+	m := member{Field: connectors.Field{Name: path, Type: model.TypeText, Doc: doc, Writable: writable}}
+	m.Required = requiredInProfile[name]
+	m.compute = func(o object) model.Value {
+		if v, ok := o.at(within); !ok || v == nil {
+			return model.Value{}
+		}
+		return model.Text(o.text(path))
+	}
+	return m
+}
+
+const billingProfile = "billingProfile."
+
+// requiredInProfile are the members without which the service takes no billing profile.
+var requiredInProfile = map[string]bool{"companyName": true, "email": true, "defaultAddress.addressLine1": true, "defaultAddress.city": true}
+
+func cutLast(path string) (before, after string, found bool) {
+	i := strings.LastIndexByte(path, '.')
+	if i < 0 {
+		return "", path, false
+	}
+	return path[:i], path[i+1:], true
+}
+
+// atCreate is a member that only a new customer takes.
+func atCreate(m member, required bool) member {
+	m.Writable, m.Create, m.Required = false, true, required
+	return m
 }
 
 // subscriptionMembers: https://learn.microsoft.com/partner-center/developer/subscription-resources
@@ -314,7 +353,10 @@ func (r resource) clone() resource { return maps.Clone(r) }
 
 // key is the name under which the service wrote a member.
 func (r resource) key(name string) string {
-	for key := range r {
+	if _, exact := r[name]; exact {
+		return name
+	}
+	for _, key := range slices.Sorted(maps.Keys(r)) {
 		if strings.EqualFold(key, name) {
 			return key
 		}

@@ -65,6 +65,16 @@ func (a *Account) Writable(noun model.Kind, field string) bool {
 	return ok && native.Writable
 }
 
+// Required reports a field that a record of the account's system cannot be without.
+func (a *Account) Required(noun model.Kind, field string) bool {
+	kind, ok := a.NativeKind(noun)
+	if !ok {
+		return false
+	}
+	native, ok := kind.Field(a.Mapping.NativeField(noun, field))
+	return ok && native.Required
+}
+
 // Schedulable reports whether trueup can schedule a field for the end of the term.
 func (a *Account) Schedulable(noun model.Kind, field string) bool {
 	kind, ok := a.NativeKind(noun)

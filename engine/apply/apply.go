@@ -203,7 +203,7 @@ func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
 		if !ok {
 			return c, fmt.Errorf("it needs change %s, which was not done", change)
 		}
-		c.Fields = append(c.Fields, plan.FieldChange{Field: field, To: model.Text(id), Reason: c.Reason})
+		c.Fields = refer(c, field, id)
 		if field == string(model.KindContract) && c.Target.Kind == model.KindLine {
 			c.Target.Parent = id
 		}
@@ -214,6 +214,24 @@ func (a *Applier) resolve(c plan.Change) (plan.Change, error) {
 		}
 	}
 	return c, nil
+}
+
+// refer fills in the id of what an earlier change made. A change of a record has the field already, with what it holds.
+func refer(c plan.Change, field, id string) []plan.FieldChange {
+	to := model.Text(id)
+	if table, ok := model.TableOf(c.Target.Kind); ok {
+		if f, ok := table.Field(field); ok && f.Type == model.TypeList {
+			to = model.List(id)
+		}
+	}
+	if i := slices.IndexFunc(c.Fields, func(f plan.FieldChange) bool { return f.Field == field }); i >= 0 {
+		if before := c.Fields[i].From; to.Type() == model.TypeList {
+			to = model.List(append(before.Items(), id)...)
+		}
+		c.Fields[i].To = to
+		return c.Fields
+	}
+	return append(c.Fields, plan.FieldChange{Field: field, To: to, Reason: c.Reason})
 }
 
 // refusals are how an account refused our credentials or rights. One customer may be locked or out of bounds without the
@@ -400,6 +418,10 @@ func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, ent
 	if err != nil {
 		return fmt.Errorf("write down the reply to change %s: %w", c.ID, err)
 	}
+	if c.Op == plan.OpCreate && c.Side == plan.Vendor && c.Pair.Kind != "" {
+		c.Pair.Vendor.ID = rec.ID // from now on it has a link like any other
+		entry.Link = LinkID(a.Flow, c.Pair)
+	}
 	entry.State, entry.Reply, entry.Ref = state.JournalDone, string(reply), connectors.Ref{Kind: rec.Kind, ID: rec.ID, Parent: rec.Parent}
 	a.mu.Lock()
 	if a.created == nil {
@@ -440,7 +462,10 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 		return nil, nil, nil // a product or a contract: found by its key, not by a link
 	}
 	pair := c.Pair
-	if c.Op == plan.OpCreate {
+	switch {
+	case c.Op == plan.OpCreate && c.Side == plan.Vendor:
+		pair.Vendor.ID, pair.Vendor.Parent = rec.ID, rec.Parent
+	case c.Op == plan.OpCreate:
 		pair.PSA.ID, pair.PSA.Parent = rec.ID, rec.Parent
 	}
 	link, err := a.link(c, pair)
@@ -494,7 +519,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 			forgotten(c, read.Fields, vendor, psa)
 		}
 	}
-	if a.Note != nil {
+	if a.Note != nil && c.Pair.Shape == plan.ShapeOne { // a line of shared or counted seats has no one edit to tell of
 		note, err := a.Note(ctx, c)
 		if err != nil {
 			return nil, nil, err
@@ -552,6 +577,9 @@ func LinkID(flow string, pair plan.PairRef) string {
 	}
 	if pair.Kind == "" {
 		return ""
+	}
+	if pair.Vendor.ID == "" { // it is still to be made at the vendor
+		return plan.ChangeID("link", flow, string(pair.Kind), "new at the vendor", pair.PSA.ID)
 	}
 	parts := []string{"link", flow, string(pair.Kind), pair.Vendor.Parent, pair.Vendor.ID}
 	if pair.Shape == plan.ShapeSplit { // its lines share the vendor's record

@@ -29,6 +29,7 @@ const (
 // identity names the fields that recognise a record we created.
 var identity = map[model.Kind][]string{
 	model.KindCustomer: {"tenant_ids"},
+	model.KindContact:  {"customer", "first_name", "last_name"},
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
@@ -36,6 +37,9 @@ var identity = map[model.Kind][]string{
 	model.KindTicket:     {"external_id"},
 	model.KindTicketNote: {"text"},
 }
+
+// newAtVendor recognises a customer that we made at the vendor.
+var newAtVendor = []string{"tenant_domain"}
 
 // Recover looks at every write of the flow whose outcome is not known and closes what the other side shows. What cannot be
 // looked at stays open, and nothing is planned for that record meanwhile.
@@ -90,7 +94,7 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 		return context.Cause(ctx)
 	}
 	if seen == notThere && c.Op == plan.OpCreate {
-		if seen, note, err = a.stillComing(ctx, entry, note); err != nil {
+		if seen, note, err = a.stillComing(ctx, account, entry, note); err != nil {
 			return err
 		}
 	}
@@ -113,7 +117,7 @@ func (a *Applier) recoverOne(ctx context.Context, entry state.Entry) error {
 const onItsWay = callTimeout
 
 // stillComing leaves open for a while a creation that is not there: it may have been sent a moment ago.
-func (a *Applier) stillComing(ctx context.Context, entry state.Entry, note string) (finding, string, error) {
+func (a *Applier) stillComing(ctx context.Context, account *Account, entry state.Entry, note string) (finding, string, error) {
 	now, err := a.Store.Now(ctx)
 	if err != nil {
 		return notSeen, note, err
@@ -126,9 +130,11 @@ func (a *Applier) stillComing(ctx context.Context, entry state.Entry, note strin
 	if i < 0 {
 		return notThere, note, nil
 	}
-	if age := now.Sub(history[i].At); age < onItsWay {
+	kind, _ := account.Descriptor().Kind(entry.Ref.Kind)
+	wait := max(onItsWay, time.Duration(kind.Late)*time.Minute)
+	if age := now.Sub(history[i].At); age < wait {
 		return notSeen, fmt.Sprintf("looked: it is not there yet, %s after it was to be sent; it may still come, and is looked for again after %s",
-			age.Round(time.Second), onItsWay), nil
+			age.Round(time.Second), wait), nil
 	}
 	return notThere, note, nil
 }
@@ -196,11 +202,15 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 		request.Parents = []string{entry.Ref.Parent}
 	}
 	wanted := valuesOf(c)
+	fields := identity[c.Target.Kind]
+	if c.Side == plan.Vendor {
+		fields = newAtVendor
+	}
 	var found []connectors.Record
 	received := 0
 	listing, err := lister.List(ctx, request, func(rec connectors.Record) error {
 		received++
-		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(c.Target.Kind, read.Fields, wanted) {
+		if read, accepted, _ := a.Mapping.ToModel(c.Target.Kind, rec); accepted && sameThing(fields, read.Fields, wanted) {
 			found = append(found, rec)
 		}
 		return nil
@@ -218,10 +228,9 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 	return connectors.Record{}, notThere, "looked: it was not created"
 }
 
-func sameThing(kind model.Kind, read, wanted model.Fields) bool {
-	fields := identity[kind]
+func sameThing(fields []string, read, wanted model.Fields) bool {
 	for _, field := range fields {
-		if wanted[field].Blank() || !strings.EqualFold(read[field].String(), wanted[field].String()) {
+		if wanted[field].Blank() && field != "last_name" || !strings.EqualFold(read[field].String(), wanted[field].String()) {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 
@@ -85,6 +86,9 @@ func (g Guards) onCreditHold(c Change) (Held, bool) {
 
 // change is the limits on one change.
 func (g Guards) change(c Change) (Held, bool) {
+	if c.Op == OpCreate && c.Side == Vendor && c.Target.Kind == model.KindCustomer {
+		return Held{c, NewCustomerHeld, newCustomer(c), "check every word of it, then release it for this plan with trueup approve"}, true
+	}
 	if c.Op == OpCreate {
 		return Held{}, false
 	}
@@ -123,6 +127,15 @@ func (g Guards) change(c Change) (Held, bool) {
 		return over("drop", "%s %s", what, figures(m, "less", *l.Drop))
 	}
 	return Held{}, false
+}
+
+// newCustomer is what a person approves: everything that is sent for a new customer.
+func newCustomer(c Change) string {
+	var parts []string
+	for _, f := range c.Fields {
+		parts = append(parts, fmt.Sprintf("%s %s", f.Field, shown(f.To)))
+	}
+	return "it would be made with " + strings.Join(parts, ", ")
 }
 
 // shareBroken reports that more than a share of what is there would go, and how many percent that is. One seat is an ordinary day, unless
@@ -194,7 +207,7 @@ func figures(m model.Money, direction string, limit model.Money) string {
 
 // counted are the changes a brake looks at: those to things that exist and are billed or paid for. What only tells people is not.
 func counted(c Change) bool {
-	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && !c.idOnly() && c.Reason != Told && c.Tells == nil
+	return c.Op != OpCreate && c.Target.Kind != model.KindCustomer && c.Target.Kind != model.KindContact && !c.idOnly() && c.Reason != Told && c.Tells == nil
 }
 
 // trip is a broken limit: its name, the figures, and which changes it holds.

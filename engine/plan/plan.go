@@ -233,7 +233,15 @@ func InOrder(a, b Change) int {
 	return cmp.Or(
 		cmp.Compare(slices.Index(rank, a.Target.Kind), slices.Index(rank, b.Target.Kind)),
 		cmp.Compare(strings.ToLower(a.Customer), strings.ToLower(b.Customer)), cmp.Compare(a.Customer, b.Customer),
-		cmp.Compare(a.Label, b.Label), cmp.Compare(scheduledLast(a), scheduledLast(b)), cmp.Compare(a.ID, b.ID))
+		cmp.Compare(a.Label, b.Label), cmp.Compare(createdFirst(a), createdFirst(b)), cmp.Compare(scheduledLast(a), scheduledLast(b)), cmp.Compare(a.ID, b.ID))
+}
+
+// createdFirst puts what is made before what is written down about it.
+func createdFirst(c Change) int {
+	if c.Op == OpCreate {
+		return 0
+	}
+	return 1
 }
 
 // scheduledLast puts what is scheduled after what is done now: a change inside the term would delete it.

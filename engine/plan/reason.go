@@ -22,6 +22,7 @@ const (
 	EndedByPSA     Reason = "ended_by_psa"
 	ReopenedByPSA  Reason = "reopened_by_psa"
 	KeepsSchedule  Reason = "keeps_schedule"
+	NewInPSA       Reason = "new_in_psa"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
 	TicketOpened   Reason = "ticket_opened"
@@ -52,6 +53,9 @@ const (
 	InFlight         Reason = "in_flight"
 	MovedSince       Reason = "moved_since"
 	ComesBack        Reason = "comes_back"
+	NewCustomerHeld  Reason = "new_customer"
+	NotCreatable     Reason = "not_creatable"
+	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
 	CreditHold       Reason = "credit_hold"
 	Frozen           Reason = "frozen"
@@ -81,11 +85,14 @@ const (
 	NotUndone         Reason = "not_undone"
 	RefundWindow      Reason = "refund_window"
 	UndecidedEnd      Reason = "undecided_term_end"
+	CompanyMoved      Reason = "company_moved"
+	CompanyGone       Reason = "company_gone"
+	NoContactPerson   Reason = "no_contact_person"
 	BadRule           Reason = "bad_seat_rule"
 	Regrouped         Reason = "regrouped"
 )
 
-var sentences = map[Reason]string{
+var sentences = map[Reason]string{ //nolint:gosec // credit is no credential
 	VendorChanged:  "changed at the vendor",
 	PSAChanged:     "changed in the PSA",
 	FirstMet:       "the two sides differ at their first meeting; the flow's first rule decides",
@@ -101,6 +108,7 @@ var sentences = map[Reason]string{
 	Committed:      "committed until the end of the term, so the contract goes on billing it",
 	EndedByPSA:     "the line ends in the PSA: the subscription is cancelled at the end of its term",
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
+	NewInPSA:       "chosen in the PSA to become a customer at the vendor",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
@@ -131,6 +139,9 @@ var sentences = map[Reason]string{
 	InFlight:         "an earlier write to this record has no known outcome yet",
 	MovedSince:       "it was changed again since the run",
 	ComesBack:        "the flow would write it again",
+	NewCustomerHeld:  "a new customer at the vendor cannot be taken back, so a person approves each",
+	NotCreatable:     "the vendor would not take it as it is",
+	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
 	CreditHold:       "the PSA has the customer on credit hold, so no seats are added",
 	Frozen:           "the flow writes nothing that costs at this time",
@@ -159,6 +170,9 @@ var sentences = map[Reason]string{
 	NotUndone:         "trueup cannot put this back",
 	RefundWindow:      "the vendor takes these seats back only for a while",
 	UndecidedEnd:      "a term ends soon and nobody has said what follows",
+	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
+	CompanyGone:       "the company that it was linked with is gone",
+	NoContactPerson:   "no contact is marked as the company's main one",
 	BadRule:           "the seat rule of a line cannot be followed",
 	Regrouped:         "records whose seats were decided together are not said to belong together any more",
 }

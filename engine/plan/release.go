@@ -5,7 +5,7 @@ import "slices"
 // Releasable reports whether a person may let through what is held for this reason. Only the flow's own limits can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld}, r)
 }
 
 // releasable reports whether a person may let through a held change: a limit of the flow holds it, and nobody rejected it.

@@ -364,6 +364,15 @@ func TestShapesAndEdits(t *testing.T) {
 			if text := strings.TrimSpace(outcome + " " + strings.Join(held, " ")); len(held) > 0 || outcome != all[name]().String() {
 				fmt.Fprintf(&got, "  %-18s %s\n", e.name, text)
 			}
+			if len(held) == 0 && s.count.TwoWay() { // what was written is remembered with the writing: a next edit is one side's
+				s := all[name]()
+				e.edit(s)
+				s.settle(-1)
+				s.lines[0].seats++
+				if next := s.plan(); slices.ContainsFunc(next.Held, func(h plan.Held) bool { return h.Reason == plan.ConflictHeld }) {
+					t.Errorf("%s, %s: an edit after the writes is taken for a conflict: %+v", name, e.name, next.Held)
+				}
+			}
 			for done := range p.Changes { // the run is stopped after some of the writes
 				s := all[name]()
 				e.edit(s)
@@ -391,6 +400,23 @@ func TestShapesAndEdits(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// A line that is added to a split buys nothing: it takes its seats from the line of the rest, and where that has too few it is held.
+func TestNewPartOfASplit(t *testing.T) {
+	t.Parallel()
+	for seats, want := range map[int64]string{3: "s1 14 | l1 5 l2 6 l3 3", 9: "s1 14 | l1 8 l2 6 l3 9 no_rest"} {
+		s := scenes(t)["13 split with a rest"]()
+		s.lines = append(s.lines, lineOf{seats: seats})
+		p, _ := s.settle(-1)
+		got := s.String()
+		for _, h := range p.Held {
+			got += " " + string(h.Reason)
+		}
+		if again, _ := s.settle(-1); got != want || len(again.Changes) > 0 {
+			t.Errorf("%d seats: got %s, want %s; then %d changes", seats, got, want, len(again.Changes))
+		}
 	}
 }
 

@@ -5,10 +5,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 // serverVariable names the PostgreSQL server that daemons share, as in the tests.
@@ -46,7 +45,7 @@ func (b *bench) daemons(ctx context.Context, p *part) error {
 
 // firstDay runs n daemons until both accounts are discovered and the flow ran.
 func (b *bench) firstDay(ctx context.Context, server string, n, customers, subscriptions int) (f figures, t traffic, err error) {
-	dsn, drop, err := schema(ctx, server, fmt.Sprintf("bench_%d_%d", os.Getpid(), n))
+	dsn, drop, err := statetest.Schema(ctx, server, fmt.Sprintf("bench_%d_%d", os.Getpid(), n))
 	if err != nil {
 		return f, t, err
 	}
@@ -146,26 +145,4 @@ func dayEnds(ctx context.Context, store *state.Store) error {
 			return nil
 		}
 	}
-}
-
-// schema makes an empty place on a server; drop removes it with everything in it.
-func schema(ctx context.Context, server, name string) (dsn string, drop func() error, err error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return "", nil, fmt.Errorf("%s is not a URL", serverVariable) // its text may hold a password
-	}
-	db, err := sql.Open("postgres", server)
-	if err != nil {
-		return "", nil, err
-	}
-	if _, err := db.ExecContext(ctx, "CREATE SCHEMA "+name); err != nil {
-		return "", nil, errors.Join(err, db.Close())
-	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String(), func() error {
-		_, err := db.ExecContext(context.WithoutCancel(ctx), "DROP SCHEMA "+name+" CASCADE")
-		return errors.Join(err, db.Close())
-	}, nil
 }

@@ -78,10 +78,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	b := &bench{dir: dir, binary: filepath.Join(dir, "trueup")}
 	parts := []*part{{name: "plan", alone: true, measure: b.planning}, {name: "daemons", alone: true, measure: b.daemons}, {name: "first", measure: b.firstSync}, {name: "quiet", measure: b.quiet},
-		{name: "changes", measure: b.changes}, {name: "scan", measure: b.scan}}
+		{name: "changes", measure: b.changes}, {name: "scan", measure: b.scan}, {name: "sooner", alone: true, measure: b.sooner}}
 	for _, name := range flags.Args() {
 		if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == name }) {
-			return fmt.Errorf("no part %q; there are plan, first, quiet, changes, scan and daemons", name)
+			return fmt.Errorf("no part %q; there are plan, first, quiet, changes, scan, sooner and daemons", name)
 		}
 	}
 	parts = slices.DeleteFunc(parts, func(p *part) bool { return flags.NArg() > 0 && !slices.Contains(flags.Args(), p.name) })

@@ -57,12 +57,22 @@
 //	mode: propose                  # default; observe, propose or write
 //	customers:
 //	  match: [link, tenant_ids, domains, tax_id, name]   # default; a name alone only proposes
-//	  missing: {psa: propose, vendor: propose}           # default; or ignore; psa may be create
-//	  fields: {name: {owner: psa}}                       # default: none follows
+//	  missing: {psa: propose, vendor: propose}           # default; propose, create or ignore
+//	  new: {types: [Cloud Customer], statuses: [Active]} # with vendor: create, which companies; each waits for approval
+//	  fields:                                            # default: none follows
+//	    name: {owner: psa}                               # at the vendor it is the name on the bills
+//	    billing_address: {owner: psa}                    # or single fields of it
+//	    primary_contact: {owner: psa}
 //	products:
 //	  match: [link, key]                                 # the only choice: SKU, term and billing cycle together
 //	  missing: {psa: propose}                            # default; propose, create or ignore
-//	contracts: {type: Cloud Services, per: customer, missing: {psa: propose}}
+//	contracts:
+//	  type: Cloud Services
+//	  per: term                    # default: customer, one contract for all
+//	  terms:                       # with per: term, which contract the lines of a term go on; the rest go on type
+//	    - {term: P1M, type: Cloud Monthly}
+//	    - {term: P1Y, billing_cycle: annual, type: Cloud Services, name: Microsoft yearly}
+//	  missing: {psa: propose}      # default; propose, create or ignore
 //	lines:
 //	  first: hold                  # default; vendor, psa or hold: who is right when a pair is met for the first time
 //	  count: purchased             # default; what a line bills, such as purchased - 5 or larger(assigned, agreed); see the guide on seats and shapes

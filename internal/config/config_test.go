@@ -84,6 +84,41 @@ func memory(t *testing.T) connectors.Vault {
 	return v
 }
 
+func TestCustomersBothWays(t *testing.T) {
+	t.Parallel()
+	c, _ := load(t, txtar.File{Name: "flows/main.yaml", Data: []byte(`version: 1
+flow: main
+vendor: shop
+psa: desk
+customers:
+  missing: {psa: create, vendor: create}
+  new: {types: [Cloud Customer], statuses: [Active, Trial]}
+  fields:
+    name: {owner: psa}
+    billing_address: {owner: psa, put_back: true}
+    city: {owner: vendor}
+    primary_contact: {owner: vendor}
+contracts:
+  type: Cloud Services
+  per: term
+  terms: [{term: P1M, type: Cloud Monthly}, {term: P1Y, billing_cycle: annual, type: Cloud Services, name: Yearly}]
+lines: {fields: {quantity: {owner: both}}}
+`)})
+	psa, vendor := plan.FieldRule{Owner: plan.OwnerPSA, Conflict: plan.ConflictHold}, plan.FieldRule{Owner: plan.OwnerVendor, Conflict: plan.ConflictHold}
+	address := plan.FieldRule{Owner: plan.OwnerPSA, Conflict: plan.ConflictHold, PutBack: true}
+	customers := engine.CustomerRules{Match: engine.MatchNames(), MissingPSA: engine.MissingCreate, MissingVendor: engine.MissingCreate,
+		NewTypes: []string{"Cloud Customer"}, NewStatuses: []string{"Active", "Trial"}, Contact: &vendor,
+		Fields: map[string]plan.FieldRule{"name": psa, "address_line1": address, "address_line2": address, "city": vendor, "region": address, "postal_code": address, "country": address}}
+	if diff := cmp.Diff(customers, c.Flows[0].Customers); diff != "" {
+		t.Errorf("customers (-want +got):\n%s", diff)
+	}
+	contracts := engine.ContractRules{Type: "Cloud Services", MissingPSA: engine.MissingPropose, Terms: []engine.ContractTerm{
+		{Term: "P1M", Type: "Cloud Monthly", Name: "Cloud Monthly"}, {Term: "P1Y", BillingCycle: "annual", Type: "Cloud Services", Name: "Yearly"}}}
+	if diff := cmp.Diff(contracts, c.Flows[0].Contracts); diff != "" {
+		t.Errorf("contracts (-want +got):\n%s", diff)
+	}
+}
+
 // TestComplaints: each file in testdata/bad holds one fault, is named for it, and says in "want" what the user reads.
 func TestComplaints(t *testing.T) {
 	t.Parallel()

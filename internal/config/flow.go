@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/trueup-sync/trueup/connectors"
 	"github.com/trueup-sync/trueup/engine"
@@ -167,18 +166,6 @@ func roleWord(r connectors.Role) string {
 	return string(r)
 }
 
-func readCustomers(n *strictyaml.Node) engine.CustomerRules {
-	m := n.Map()
-	rules := engine.CustomerRules{Match: readMatch(m.Get("match"), "customers", engine.MatchNames())}
-	missing := m.Get("missing").Map()
-	rules.MissingPSA, rules.MissingVendor = readMissing(missing.Get("psa")), readMissingTenant(missing.Get("vendor"))
-	missing.Close()
-	table, _ := model.TableOf(model.KindCustomer)
-	rules.Fields = readFields(m.Get("fields"), table, table.Names())
-	m.Close()
-	return rules
-}
-
 func readProducts(n *strictyaml.Node) engine.ProductRules {
 	m := n.Map()
 	match := m.Get("match")
@@ -189,22 +176,6 @@ func readProducts(n *strictyaml.Node) engine.ProductRules {
 	rules := engine.ProductRules{MissingPSA: readMissingPSA(m)}
 	m.Close()
 	return rules
-}
-
-func (l *loader) readContracts(f *flowFile, n *strictyaml.Node) {
-	m := n.Map()
-	t := m.Need("type")
-	f.Contracts.Type = strings.TrimSpace(t.Text())
-	if t.IsScalar() && f.Contracts.Type == "" {
-		t.Complain("write the name of a contract type as the PSA shows it", "the contract type is empty")
-	}
-	if per := m.Get("per"); per.IsScalar() && per.Text() != "customer" {
-		per.Complain("write per: customer, or remove the line", "contracts per %q are not offered by this trueup", per.Text())
-	} else {
-		per.Text() // complains about the shape, if there is one
-	}
-	f.Contracts.MissingPSA = readMissingPSA(m)
-	m.Close()
 }
 
 func readLines(n *strictyaml.Node) engine.LineRules {
@@ -351,15 +322,6 @@ func readMissingPSA(m *strictyaml.Map) engine.Missing {
 
 func readMissing(n *strictyaml.Node) engine.Missing {
 	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingCreate, engine.MissingIgnore)
-}
-
-// readMissingTenant knows one word less: tenants are made by people.
-func readMissingTenant(n *strictyaml.Node) engine.Missing {
-	if n.IsScalar() && n.Text() == string(engine.MissingCreate) {
-		n.Complain("write propose: it is reported, and linked when somebody has created it", "this trueup creates no customers at a vendor")
-		return ""
-	}
-	return oneOf(n, engine.MissingPropose, engine.MissingPropose, engine.MissingIgnore)
 }
 
 // oneOf is strictyaml's OneOf for the engine's words, with a default for an absent key.

@@ -65,7 +65,7 @@ func TestConnectWiseTraffic(t *testing.T) {
 			}
 			covers(t, recorder.Exchanges(), connectWisePath,
 				"GET company/companies", "GET company/companies/{0}", "POST company/companies", "PATCH company/companies/{0}",
-				"GET company/contacts", "GET company/contacts/{0}",
+				"GET company/contacts", "GET company/contacts/{0}", "POST company/contacts", "PATCH company/contacts/{0}", "GET company/communicationTypes", "GET company/countries",
 				"GET procurement/catalog", "GET procurement/catalog/{0}", "POST procurement/catalog",
 				"GET finance/agreements", "GET finance/agreements/{0}", "POST finance/agreements",
 				"GET service/tickets", "GET service/tickets/{0}", "POST service/tickets", "PATCH service/tickets/{0}",
@@ -154,6 +154,10 @@ func writeConnectWise(t *testing.T, c connectors.Connector, records map[string][
 	if !bare {
 		change(company, map[string]connectors.Edit{own("company"): text("3b1e0c52-7a44-4f1b-9d2e-6f0a51c8e001")})
 	}
+	contact := create("contact", "", model.Fields{"company": model.Text(company.ID), "firstName": model.Text("Eve"), "lastName": model.Text("Moss"), "email": model.Text("eve@example.com"),
+		"phone": model.Text("5550102"), "defaultFlag": model.Bool(true)})
+	change(contact, map[string]connectors.Edit{"email": text("eve.moss@example.com"), "lastName": text("Moss-Hill")})
+	change(company, map[string]connectors.Edit{"countryCode": text("DE")})
 	product := create("catalogItem", "", model.Fields{"identifier": model.Text("SEAT-3Y"), "description": model.Text("Seat for three years"), "price": gbp("25"), "cost": gbp("20.5"), "vendorSku": model.Text("CFQ7TTC0LCHC:0002")})
 	agreement := create("agreement", "", model.Fields{"name": model.Text("Cloud from February"), "company": model.Text(company.ID), "type": model.Text("Cloud Services"), "startDate": model.DayValue(model.NewDay(2031, time.February, 1))})
 	addition := create("addition", agreement.ID, model.Fields{

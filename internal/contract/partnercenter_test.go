@@ -79,6 +79,9 @@ func (p partnerCenter) checkBodies(e Exchange, path string) (problems []string) 
 		path  string
 		shape Shape
 	}{
+		{"customers/relationshiprequests", p.invitation},
+		{"validations/address", p.validation},
+		{"domains/{0}", Shape{}}, // asked by HEAD: there are no bodies
 		{"customers", p.customers},
 		{"customers/{0}", p.customer},
 		{"customers/{0}/profiles/company", p.company},
@@ -109,6 +112,14 @@ func (p partnerCenter) checkBodies(e Exchange, path string) (problems []string) 
 		for _, name := range shapes[i].shape.Unknown(value) {
 			problems = append(problems, fmt.Sprintf("%s %s: unknown member %s", shapes[i].path, what, name))
 		}
+	}
+	if shape := shapes[i].shape; e.Method == http.MethodPost && shapes[i].path == "customers" {
+		shapes[i].shape = p.customer // one is sent to the list, and answered
+	} else if shapes[i].path == "validations/address" {
+		shapes[i].shape = p.address
+		judge("sent", e.Request)
+		shapes[i].shape = shape
+		e.Request = nil
 	}
 	judge("sent", e.Request)
 	if e.Status < http.StatusBadRequest {
@@ -210,10 +221,29 @@ func TestPartnerCenterTraffic(t *testing.T) {
 					t.Fatalf("schedule %s: %v", key, err)
 				}
 			}
+			customer := connectors.Ref{Kind: "customer", ID: last.ID}
+			if _, err := c.(connectors.Changer).Change(t.Context(), connectors.ChangeRequest{Ref: customer, Key: "move", Edits: map[string]connectors.Edit{
+				"billingProfile.defaultAddress.addressLine1": {To: model.Text("2 Quay")}, "billingProfile.defaultAddress.firstName": {To: model.Text("Ana")}}}); err != nil {
+				t.Fatalf("change customer: %v", err)
+			}
+			fields := model.Fields{}
+			for name, value := range map[string]string{"companyProfile.domain": "riverside", "billingProfile.companyName": "Riverside", "billingProfile.email": "it@example.com",
+				"billingProfile.defaultAddress.addressLine1": "1 Quay", "billingProfile.defaultAddress.city": "Bath", "billingProfile.defaultAddress.country": "US"} {
+				fields[name] = model.Text(value)
+			}
+			if _, err := c.(connectors.Creator).Create(t.Context(), connectors.CreateRequest{Kind: "customer", Fields: fields, Key: "riverside"}); err != nil {
+				t.Fatalf("create customer: %v", err)
+			}
+			fake.TakeDomain("taken.onmicrosoft.com")
+			fields["companyProfile.domain"] = model.Text("taken")
+			if err := c.(connectors.CreateChecker).CheckCreate(t.Context(), connectors.CreateRequest{Kind: "customer", Fields: fields}); connectors.ClassOf(err) != connectors.ClassInvalid {
+				t.Fatalf("a taken domain: %v", err)
+			}
 			if _, err := c.(connectors.ChangeFeed).Changes(t.Context(), cursor); err != nil {
 				t.Fatalf("read changes: %v", err)
 			}
 			covers(t, recorder.Exchanges(), partnerCenterPath, "GET customers", "GET customers/{0}", "GET customers/{0}/subscriptions", "GET customers/{0}/subscriptions/{1}",
+				"POST customers", "HEAD domains/{0}", "POST validations/address", "GET customers/relationshiprequests", "GET customers/{0}/profiles/billing", "PUT customers/{0}/profiles/billing",
 				"PATCH customers/{0}/subscriptions/{1}", "GET auditrecords", "GET sales/{0}/$value")
 		})
 	}

@@ -46,7 +46,7 @@ func connectWiseDocument(t *testing.T) *OpenAPI {
 type partnerCenter struct {
 	endpoints                                                         Endpoints
 	customers, customer, company, billing, auditRecords, subscription Shape
-	relationships                                                     Shape
+	relationships, invitation, address, validation                    Shape
 	priceColumns                                                      []string
 }
 
@@ -69,10 +69,14 @@ func partnerCenterDocuments(t *testing.T) partnerCenter {
 	subscription := must(TableShape(string(published(t, "microsoft-partner-center.md")), "### 5.2", "links"))(t)
 	subscription["fulfilmentHint"] = nil // invented: the stand-in sends it to see that clients bring back what they do not know
 	return partnerCenter{
-		endpoints:     append(endpoints, documentedElsewhere...),
-		customers:     list,
-		customer:      shape(contracts + "Customer"),
-		company:       shape(contracts + "CustomerCompanyProfile"),
+		endpoints:  append(endpoints, documentedElsewhere...),
+		customers:  list,
+		customer:   shape(contracts + "Customer"),
+		company:    shape(contracts + "CustomerCompanyProfile"),
+		invitation: shape(contracts + "RelationshipRequest"),
+		address:    shape(contracts + "Address"),
+		// Section 4.3 of the reference page; the document gives the answer no form.
+		validation:    Shape{"status": nil, "validationMessage": nil, "originalAddress": shape(contracts + "Address"), "suggestedAddresses": shape(contracts + "Address")},
 		billing:       shape(contracts + "CustomerBillingProfile"),
 		relationships: shape("Microsoft.Partner.Core.Collections.ResourceCollection[" + contracts + "PartnerRelationship]"),
 		auditRecords:  must(SwaggerShape(published(t, "microsoft/openapi2-audit.json"), "PagedResourceCollection[AuditRecord]"))(t),

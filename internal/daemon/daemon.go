@@ -299,7 +299,7 @@ type job struct {
 	spec     string
 	schedule schedule
 	run      func(ctx context.Context, trigger state.Trigger) (ran, error)
-	look     func(ctx context.Context, places []engine.Place) (ran, error) // only there; nil for what does not write on its own
+	look     func(ctx context.Context, places []engine.Place) (state.Run, error) // only there; nil for what does not write on its own
 	known    func(ctx context.Context, places []engine.Place) ([]engine.Place, error)
 
 	due    time.Time // when it begins next
@@ -336,8 +336,9 @@ func (d *Daemon) listJobs(w Work) []job {
 			return run(ctx, engine.Options{Trigger: trigger})
 		}}
 		if flow.Mode == engine.ModeWrite {
-			j.look = func(ctx context.Context, places []engine.Place) (ran, error) {
-				return run(ctx, engine.Options{Trigger: state.TriggerHint, Only: places})
+			j.look = func(ctx context.Context, places []engine.Place) (state.Run, error) {
+				r, err := run(ctx, engine.Options{Trigger: state.TriggerHint, Only: places})
+				return r.Run, err
 			}
 			j.known = func(ctx context.Context, places []engine.Place) ([]engine.Place, error) {
 				return w.Engine.Known(ctx, flow, places)

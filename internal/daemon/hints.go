@@ -303,7 +303,7 @@ func (d *Daemon) follow(ctx context.Context, j *job) error {
 		return err
 	}
 	if d.Finished != nil {
-		d.Finished(run.Run, err)
+		d.Finished(run, err)
 	}
 	switch {
 	case err != nil && ctx.Err() == nil:

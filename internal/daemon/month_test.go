@@ -49,6 +49,9 @@ type month struct {
 	seats       []int64 // that each pair should have in the end
 	linking     int     // writes that the first run made: the tenants' ids, on their companies
 
+	speaks func(account string, c connectors.Connector) connectors.Connector // what a connector can besides; nil for nothing
+	more   func(*daemon.Daemon)                                              // sets more of the daemon; nil for nothing
+
 	stop  context.CancelFunc
 	ended chan error
 
@@ -88,6 +91,9 @@ func (m *month) start() {
 	e := &engine.Engine{Store: store, Accounts: map[string]*apply.Account{}, Log: zap.NewNop(), Now: m.now, Location: m.location, Workers: 1}
 	for name, world := range map[string]*memory.World{"microsoft": m.vendor, "psa": m.psa} {
 		c := world.Connect()
+		if m.speaks != nil {
+			c = m.speaks(name, c)
+		}
 		file := filepath.Join("..", "..", "engine", "testdata", c.Descriptor().System+".yaml")
 		source, err := os.ReadFile(file)
 		must(err)
@@ -115,6 +121,9 @@ func (m *month) start() {
 			m.runs = append(m.runs, run)
 			m.mu.Unlock()
 		},
+	}
+	if m.more != nil {
+		m.more(d)
 	}
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(m.t.Context())

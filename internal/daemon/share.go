@@ -54,19 +54,19 @@ func (d *Daemon) doRun(ctx context.Context, call jobs.Call) (any, error) {
 	if r.Trigger == state.TriggerHint {
 		return nil, d.follow(ctx, j)
 	}
+	done := d.first(ctx, j.jobKey)
+	defer done()
+	if d.several { // another daemon may be following hints, which takes a moment
+		if running, ok, err := d.Engine.Store.InProgress(ctx, r.Kind, r.Name); err == nil && ok && running.Trigger == state.TriggerHint {
+			return nil, jobs.Again{After: time.Second, Err: fmt.Errorf("run %s follows hints", running.ID)}
+		}
+	}
 	if call.Try > 1 {
 		r.Trigger = state.TriggerRetry
 		if last, ran, err := d.Engine.Store.LastRun(ctx, r.Kind, r.Name); err != nil {
 			return nil, jobs.Retry{Err: err}
 		} else if ran && last.State != state.RunError && last.State != state.RunPartial {
 			return nil, nil // another run got through meanwhile, or is at it
-		}
-	}
-	done := d.first(ctx, j.jobKey)
-	defer done()
-	if d.several { // another daemon may be following hints, which takes a moment
-		if running, ok, err := d.Engine.Store.InProgress(ctx, r.Kind, r.Name); err == nil && ok && running.Trigger == state.TriggerHint {
-			return nil, jobs.Again{After: time.Second, Err: fmt.Errorf("run %s follows hints", running.ID)}
 		}
 	}
 	run, err := d.execute(ctx, j, r.Trigger)

@@ -8,12 +8,12 @@ import (
 	"github.com/trueup-sync/trueup/state"
 )
 
-// Two hundred runs, every ten minutes over a day change and a full sweep, with nothing to do: nothing is sent.
+// A thousand runs, every ten minutes through a week with its full sweeps, with nothing to do: nothing is sent.
 func TestNothingIsWrittenWhenNothingHappens(t *testing.T) {
 	t.Parallel()
 	inOffice(t, plot{customers: 1, flow: rules + brakes}, func(t *testing.T, o *office) {
 		before := o.psa.Writes()
-		for range 200 {
+		for range 1000 {
 			o.pass(10 * time.Minute)
 			result := o.must(t, engine.Options{Apply: true})
 			if result.Run.State != state.RunCompleted || !result.Plan.Empty() {
@@ -24,7 +24,7 @@ func TestNothingIsWrittenWhenNothingHappens(t *testing.T) {
 			}
 		}
 		if writes := append(o.toVendor.take(), o.toPSA.take()...); len(writes) > 0 || o.psa.Writes() != before || len(o.orders()) > 0 {
-			t.Errorf("%d writes in two hundred idle runs: %v", len(writes), writes)
+			t.Errorf("%d writes in a thousand idle runs: %v", len(writes), writes)
 		}
 	})
 }

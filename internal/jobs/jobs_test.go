@@ -2,21 +2,19 @@ package jobs_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	_ "github.com/lib/pq" // the driver of the server
 
 	"github.com/trueup-sync/trueup/internal/jobs"
 	"github.com/trueup-sync/trueup/state"
+	"github.com/trueup-sync/trueup/state/statetest"
 )
 
 // database names an empty database for daemons to share; "" where there is no server.
@@ -26,26 +24,16 @@ func database(t *testing.T) string {
 	if server == "" {
 		return ""
 	}
-	db, err := sql.Open("postgres", server)
+	dsn, drop, err := statetest.Schema(context.Background(), server, fmt.Sprintf("jobs_%d_%d", os.Getpid(), time.Now().UnixNano()))
 	if err != nil {
-		t.Fatal(err)
-	}
-	schema := fmt.Sprintf("jobs_%d_%d", os.Getpid(), time.Now().UnixNano())
-	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+		if err := drop(); err != nil {
 			t.Error(err)
 		}
-		_ = db.Close()
 	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal("TRUEUP_TEST_POSTGRES is not a URL")
-	}
-	u.RawQuery += "&search_path=" + schema
-	return u.String()
+	return dsn
 }
 
 // begin lets a daemon work on the queue of a database until the test ends. It has joined, so that others see it alive.

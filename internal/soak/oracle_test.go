@@ -178,11 +178,11 @@ func (o *oracle) ends(now time.Time) error {
 	return nil
 }
 
-// boughtAt reports whether so many seats were bought at an instant, or until then.
+// boughtAt reports whether so many seats were bought at an instant, or until then; at any time before, once a feed has not told of a change.
 func (o *oracle) boughtAt(sub, seats string, at time.Time) bool {
 	had := o.had[sub]
 	for i, b := range had {
-		if b.seats == seats && !b.since.After(at) && (i+1 == len(had) || !had[i+1].since.Before(at)) {
+		if b.seats == seats && !b.since.After(at) && (o.missed || i+1 == len(had) || !had[i+1].since.Before(at)) {
 			return true
 		}
 	}

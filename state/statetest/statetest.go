@@ -86,6 +86,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"journal: written by many at once", journalRace},
 		{"journal: exported, and verified without the database", journalExport},
 
+		{"wishes: companies that are to become customers", wishes},
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
 		{"decisions: what is incomplete is refused", approvalsRefused},

@@ -35,6 +35,7 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))
 	ok(t, b.PutTold(ctx, state.Told{Flow: "flow", Matter: "m1", Account: "psa", Ticket: "7", Said: text}))
+	must[state.Wish](t)(b.PutWish(ctx, wish("1", "kea")))
 	return run
 }
 
@@ -79,6 +80,7 @@ func picture(t testing.TB, b *bench, run string) string {
 	tell("latest", p.Digest, string(p.Body), known, err)
 	tell("decisions", fmt.Sprint(b.Decisions(ctx, "d1")))
 	tell("told", fmt.Sprint(b.Told(ctx, "flow")))
+	tell("wishes", fmt.Sprint(b.Wishes(ctx, "")))
 	tell("journal", fmt.Sprint(b.Journal(ctx, state.JournalFilter{})))
 	tell("hints", fmt.Sprint(b.WaitingHints(ctx)))
 	running, known, err := b.InProgress(ctx, state.RunFlow, "flow")
@@ -127,6 +129,8 @@ func tenants(t *testing.T, b *bench) {
 	ok(t, south.TakeHints(ctx, must[[]state.Hint](t)(north.WaitingHints(ctx))))
 	equal(t, "a message of the other tenant", must[[]bool](t)(of("west").GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1"}})), []bool{true})
 	ok(t, south.Append(ctx, entry("i2", state.JournalFailed)))
+	must[state.Wish](t)(south.PutWish(ctx, wish("9", "")))
+	ok(t, south.DropWish(ctx, "flow", "1"))
 	must[state.Decision](t)(south.Decide(ctx, decision("ann@desk", state.Approved, b.clock.Now().Add(time.Hour))))
 	_, err = south.UseApproval(ctx, "d1", 1, ofSouth)
 	ok(t, err)

@@ -69,6 +69,7 @@ func newTables() map[string]*table {
 			{name: "country", kind: ref, of: "country"}, {name: "phoneNumber", max: 30}, {name: "website", max: 255},
 			{name: "accountNumber"}, {name: "taxIdentifier"}, {name: "currency", kind: ref, of: "currency"},
 			{name: "defaultContact", kind: ref, of: "contact"}, {name: "deletedFlag", kind: flag},
+			{name: "site", kind: ref, of: "site"},
 		}},
 		{name: "companyStatus", title: "CompanyStatus", path: "company/companies/statuses", module: "companies", fields: []field{
 			{name: "name", max: 50}, {name: "defaultFlag", kind: flag}, {name: "inactiveFlag", kind: flag},
@@ -119,9 +120,19 @@ func newTables() map[string]*table {
 			{name: "identifier", max: 5}, {name: "name", max: 50}, {name: "billingOptions"},
 		}},
 		{name: "currency", title: "Currency", shown: []string{"currencyCode", "symbol", "name"}, fields: []field{{name: "currencyCode"}, {name: "symbol"}, {name: "name"}}},
-		{name: "country", title: "Country", shown: []string{"identifier", "name"}, fields: []field{{name: "identifier"}, {name: "name"}}},
+		{name: "country", title: "Country", path: "company/countries", module: "companies", shown: []string{"identifier", "name"}, fields: []field{
+			{name: "name", max: 50}, {name: "countryCode", max: 2},
+		}},
 		{name: "userDefinedField", title: "UserDefinedField", path: "system/userDefinedFields", module: "system", fields: []field{
 			{name: "podId", kind: integer}, {name: "caption", max: 25}, {name: "sequenceNumber", kind: integer}, {name: "fieldTypeIdentifier"}, {name: "entryTypeIdentifier"},
+		}},
+		{name: "site", title: "CompanySite", module: "companies", fields: []field{
+			{name: "name", max: 50, required: true}, {name: "addressLine1", max: 50}, {name: "addressLine2", max: 50}, {name: "city", max: 50}, {name: "zip", max: 12},
+			{name: "country", kind: ref, of: "country"}, {name: "phoneNumber", max: 30}, {name: "primaryAddressFlag", kind: flag}, {name: "defaultBillingFlag", kind: flag},
+		}},
+		{name: "communicationType", title: "CommunicationType", path: "company/communicationTypes", module: "contacts", shown: []string{"name"}, fields: []field{
+			{name: "description", max: 50}, {name: "phoneFlag", kind: flag}, {name: "faxFlag", kind: flag}, {name: "emailFlag", kind: flag}, {name: "defaultFlag", kind: flag},
+			{name: "iphoneXref", max: 50}, {name: "androidXref", max: 50},
 		}},
 	}
 	list = append(list, callbackTable()) // behind the others, as a table's place gives its ids
@@ -177,7 +188,13 @@ func (s *Server) seedTables() {
 	plain("billingCycle", map[string]any{"identifier": "M", "name": "Monthly", "billingOptions": "Monthly"}, map[string]any{"identifier": "Y", "name": "Yearly", "billingOptions": "Yearly"})
 	plain("currency", map[string]any{"currencyCode": "GBP", "symbol": "£", "name": "British Pound"}, map[string]any{"currencyCode": "USD", "symbol": "$", "name": "US Dollar"},
 		map[string]any{"currencyCode": "EUR", "symbol": "€", "name": "Euro"})
-	plain("country", map[string]any{"identifier": "GB", "name": "United Kingdom"}, map[string]any{"identifier": "US", "name": "United States"}, map[string]any{"identifier": "DE", "name": "Germany"})
+	plain("country", map[string]any{"identifier": "GB", "name": "United Kingdom", "countryCode": "GB"},
+		map[string]any{"identifier": "US", "name": "United States", "countryCode": "US"}, map[string]any{"identifier": "DE", "name": "Germany", "countryCode": "DE"})
+	// Two ways to reach a person by telephone, so that a client has to know which is meant.
+	for id, way := range []struct{ name, flag string }{{"Email", "emailFlag"}, {"Direct", "phoneFlag"}, {"Fax", "faxFlag"}, {"Mobile", "phoneFlag"}} {
+		s.insert(s.tables["communicationType"], &row{id: id + 1, values: map[string]any{"name": way.name, "description": way.name, "emailFlag": way.flag == "emailFlag",
+			"phoneFlag": way.flag == "phoneFlag", "faxFlag": way.flag == "faxFlag", "defaultFlag": way.name != "Mobile", "iphoneXref": way.name, "androidXref": way.name}})
+	}
 	plain("category", map[string]any{"name": "Software"})
 	plain("subcategory", map[string]any{"name": "Cloud", "category": s.tables["category"].ids()[0]})
 	plain("productType", map[string]any{"name": "Service"}, map[string]any{"name": "Inventory"})

@@ -15,6 +15,7 @@ import (
 
 var (
 	additionsPath = regexp.MustCompile(`^finance/agreements/(\d+)/additions(/.*)?$`)
+	sitesPath     = regexp.MustCompile(`^company/companies/(\d+)/sites(/.*)?$`)
 	listParams    = []string{"conditions", "childConditions", "customFieldConditions", "orderBy", "fields", "page", "pageSize", "pageId"}
 )
 
@@ -60,6 +61,13 @@ func (s *Server) route(c *call) (answer, error) {
 			return answer{}, refuse(http.StatusNotFound, "NotFound", above.title+" "+parts[2]+" not found")
 		}
 		return s.resource(c, under, parent.id, strings.TrimPrefix(parts[4], "/"))
+	}
+	if parts := sitesPath.FindStringSubmatch(c.path); parts != nil {
+		company := s.tables["company"].rows[asID(json.Number(parts[1]))]
+		if company == nil {
+			return answer{}, refuse(http.StatusNotFound, "NotFound", "Company "+parts[1]+" not found")
+		}
+		return s.resource(c, s.tables["site"], company.id, strings.TrimPrefix(parts[2], "/"))
 	}
 	var best *table
 	for _, t := range s.tables {

@@ -160,7 +160,9 @@ func (s *Server) AddCompany(c Company) int {
 	if c.DefaultContact != 0 {
 		values["defaultContact"] = c.DefaultContact
 	}
-	return s.add("company", row{id: c.ID, values: values, updated: c.LastUpdated, updatedBy: c.UpdatedBy}, c.Custom)
+	id := s.add("company", row{id: c.ID, values: values, updated: c.LastUpdated, updatedBy: c.UpdatedBy}, c.Custom)
+	s.addSite(s.tables["company"].rows[id], "Main")
+	return id
 }
 
 // AddContact seeds a contact and returns its id; a default one becomes its company's default contact.

@@ -40,6 +40,10 @@ func (s *Server) post(c *call, t *table, parent int) (answer, error) {
 		return answer{}, refuse(http.StatusBadRequest, "InvalidObject", "The body is not a JSON object.")
 	}
 	r := &row{parent: parent, values: map[string]any{}, custom: map[int]any{}, updatedBy: s.opts.Member}
+	site, err := siteName(t, object)
+	if err != nil {
+		return answer{}, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if name == "customFields" {
 			if err := s.setCustom(t, r, object[name]); err != nil {
@@ -70,8 +74,13 @@ func (s *Server) post(c *call, t *table, parent int) (answer, error) {
 	r.updated = s.opts.Now()
 	r.entered = r.updated
 	s.insert(t, r)
-	if t.name == "addition" {
+	switch t.name {
+	case "addition":
 		r.values["sequenceNumber"] = json.Number(fmt.Sprint(r.id))
+	case "company":
+		s.addSite(r, site)
+	case "contact":
+		s.makeDefault(r)
 	}
 	if t.name == "ticket" {
 		s.opened(r)
@@ -92,6 +101,9 @@ func (s *Server) fillDefaults(t *table, r *row) {
 	case "company":
 		fill("status", s.tables["companyStatus"].ids()[0])
 		fill("deletedFlag", false)
+	case "contact":
+		fill("inactiveFlag", false)
+		fill("defaultFlag", false)
 	case "agreement":
 		typ := s.tables["agreementType"].rows[r.values["type"].(int)]
 		fill("billingCycle", typ.values["billingCycle"])
@@ -255,6 +267,12 @@ func (s *Server) change(t *table, r *row, ops []patch, by, source string) error 
 		}
 	}
 	r.values, r.custom = next.values, next.custom
+	switch t.name {
+	case "company":
+		s.keepSite(r)
+	case "contact":
+		s.makeDefault(r)
+	}
 	r.updated, r.updatedBy = s.opts.Now().UTC().Truncate(time.Second), by
 	s.record(t, r, "Updated", strings.Join(changes, "; "), by, source)
 	return nil
@@ -352,7 +370,11 @@ func (s *Server) set(t *table, r *row, f field, value any) error {
 		if !ok {
 			return wrong("an array")
 		}
-		r.values[f.name] = list
+		kept, err := s.communication(t, f, list)
+		if err != nil {
+			return err
+		}
+		r.values[f.name] = kept
 	}
 	return nil
 }
@@ -369,7 +391,7 @@ func (s *Server) resolve(t *table, f field, value any) (int, error) {
 			return id, nil
 		}
 	} else if name, ok := object["identifier"].(string); ok {
-		if _, has := target.field("identifier"); has {
+		if slices.Contains(target.shown, "identifier") {
 			if r := target.named("identifier", name); r != nil {
 				return r.id, nil
 			}

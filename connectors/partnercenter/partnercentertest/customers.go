@@ -38,6 +38,10 @@ func (s *Server) listCustomers(c call) reply {
 			}
 		}
 	}
+	kept = slices.DeleteFunc(slices.Clone(kept), func(c *Customer) bool {
+		c.Hidden--
+		return c.Hidden >= 0
+	})
 	if s.misbehaving["empty_list"] == "customers" {
 		kept = nil
 	}
@@ -82,19 +86,7 @@ func (s *Server) getCustomer(c call) reply {
 	if customer.Registration != "" {
 		company["organizationRegistrationNumber"] = customer.Registration
 	}
-	billing := map[string]any{}
-	for name, value := range address {
-		billing[name] = value
-	}
-	if region, ok := billing["region"]; ok { // the billing address calls it state
-		delete(billing, "region")
-		billing["state"] = region
-	}
-	body["billingProfile"] = map[string]any{
-		"id": newID(), "email": customer.Email, "culture": "en-" + customer.Address.Country, "language": "en",
-		"companyName": customer.Name, "defaultAddress": billing,
-		"attributes": map[string]any{"etag": "-711902233445566", "objectType": "CustomerBillingProfile"},
-	}
+	body["billingProfile"] = customer.profile().wire(customer)
 	body["allowDelegatedAccess"] = true
 	body["customDomains"] = append([]string{customer.Domain}, customer.CustomDomains...)
 	if customer.AssociatedPartner != "" {

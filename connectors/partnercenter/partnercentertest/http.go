@@ -19,6 +19,7 @@ type reply struct {
 	status int
 	header map[string]string
 	body   []byte
+	again  []byte // what a repetition is answered with; nil for body
 }
 
 // fault is a refusal in the service's form.
@@ -66,9 +67,20 @@ type endpoint struct {
 	serve   func(*Server, call) reply
 }
 
+// safe are the calls that change nothing, whatever their method.
+func (c call) safe() bool {
+	return c.Method == http.MethodGet || c.Method == http.MethodHead || strings.HasPrefix(c.URL.Path, "/v1/validations/")
+}
+
 var endpoints = []endpoint{
 	{"GET /v1/customers", false, (*Server).listCustomers},
+	{"POST /v1/customers", false, (*Server).createCustomer},
+	{"GET /v1/customers/relationshiprequests", false, (*Server).invitation},
 	{"GET /v1/customers/{customer}", false, (*Server).getCustomer},
+	{"GET /v1/customers/{customer}/profiles/billing", false, (*Server).getBilling},
+	{"PUT /v1/customers/{customer}/profiles/billing", false, (*Server).putBilling},
+	{"HEAD /v1/domains/{domain}", false, (*Server).headDomain},
+	{"POST /v1/validations/address", false, (*Server).validateAddress},
 	{"GET /v1/customers/{customer}/subscriptions", false, (*Server).listSubscriptions},
 	{"GET /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).getSubscription},
 	{"PATCH /v1/customers/{customer}/subscriptions/{subscription}", false, (*Server).patchSubscription},
@@ -91,6 +103,7 @@ func (s *Server) API() http.Handler {
 		_, path, _ := strings.Cut(e.pattern, " ")
 		paths[path] = true
 	}
+	delete(paths, "/v1/customers/relationshiprequests") // other methods there are those of a customer of that id
 	for path := range paths {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			f := fault{http.StatusMethodNotAllowed, "800042", "Not supported"}
@@ -149,7 +162,7 @@ func (s *Server) delay(r *http.Request) bool {
 
 // decide is the order in which the service looks at a request.
 func (s *Server) decide(c call, audience string, e endpoint) (rep reply, drop bool) {
-	write := c.Method != http.MethodGet
+	write := !c.safe()
 	switch {
 	case s.once("html_error"):
 		return html(http.StatusBadGateway), false
@@ -195,7 +208,11 @@ func (s *Server) decide(c call, audience string, e endpoint) (rep reply, drop bo
 	}
 	rep = e.serve(s, c)
 	if write && rep.status < 300 {
-		s.done[id] = outcome{s.now(), target, rep}
+		kept := rep
+		if rep.again != nil {
+			kept.body = rep.again
+		}
+		s.done[id] = outcome{s.now(), target, kept}
 		switch {
 		case s.once("lost_reply"):
 			return reply{}, true
@@ -227,7 +244,7 @@ func (s *Server) admit(c call) *fault {
 		return &fault{http.StatusForbidden, "20002", fmt.Sprintf("The partner ID %s has no commerce relationship with the customer ID %s.", s.opt.Tenant, c.PathValue("customer"))}
 	case strings.EqualFold(s.misbehaving["forbid_customer"], customer.ID):
 		return &fault{http.StatusForbidden, "2032", "Access denied"}
-	case customer.Locked && c.Method != http.MethodGet:
+	case customer.Locked && !c.safe():
 		return &fault{http.StatusForbidden, "900416", "The customer account is locked for transactions."}
 	}
 	return nil

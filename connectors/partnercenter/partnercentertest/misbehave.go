@@ -30,6 +30,7 @@ var misbehaviours = []Misbehaviour{
 	{"forbid_customer", "customer id", "Everything about this customer is refused with 403."},
 	{"guid_case", "", "Ids are written in upper case."},
 	{"html_error", times, "A gateway's HTML page with status 502 instead of an answer."},
+	{"late_customer", "reads", "A customer that was just made is missing from that many lists of customers."},
 	{"lost_items", "", "A page says how many items it has and delivers one fewer."},
 	{"lost_reply", times, "A change is made and then the connection is dropped."},
 	{"missing_items", times, "A read is answered 200 with a collection that has no items member."},

@@ -12,7 +12,8 @@
 // ones it issued, for the host they were issued for; calls that need a user refuse an application alone; writes carry a
 // GUID in MS-RequestId and are done once per GUID; paging tokens work once; a subscription changed without its full
 // body loses auto-renewal and its scheduled changes; seats can be taken away only inside the window of the batch they
-// came in; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
+// came in; a billing profile is replaced whole, under its etag; a new customer needs a free domain and an address that can be
+// found, and its password is told once; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
 // expire when that clock says so.
 //
 // Webhooks: a tenant has one registration; changed subscriptions are told with messages that are signed with a certificate of the
@@ -78,6 +79,8 @@ type Server struct {
 	subscriptions []*subscription
 	prices        []Price
 	audit         []AuditRecord
+	taken         []string // domains of tenants that are nobody's customers
+	passwords     []string // every one that was given out
 	access        map[string]grant
 	refresh       map[string]int // uses left of each refresh token
 	pages         map[string]page
@@ -150,6 +153,20 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /certificates/", s.certificates)
 	mux.Handle("/prices/", http.StripPrefix("/prices", s.Prices()))
 	return mux
+}
+
+// TakeDomain says that a tenant which is no customer has the domain, such as harbourdental.onmicrosoft.com.
+func (s *Server) TakeDomain(domain string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = append(s.taken, domain)
+}
+
+// Passwords are the first administrators' passwords that were given out, so that a test can look for them where they must not be.
+func (s *Server) Passwords() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.passwords...)
 }
 
 // Requests are the requests answered so far, oldest first.

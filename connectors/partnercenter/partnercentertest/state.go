@@ -22,8 +22,22 @@ type Customer struct {
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
 	Address           Address  `json:"address"`
+	Billing           *Billing `json:"billing"` // nil: made of the members above
+	Hidden            int      `json:"hidden"`  // how many lists of customers still lack it, as those of the service lack what was just made
 	InUse             []InUse  `json:"in_use"`
 	NoDirectory       bool     `json:"no_directory"` // gives the partner no right in its directory (GDAP): seats in use are refused
+}
+
+// Billing is a customer's billing profile.
+type Billing struct {
+	CompanyName string  `json:"company_name"`
+	Email       string  `json:"email"`
+	FirstName   string  `json:"first_name"`
+	LastName    string  `json:"last_name"`
+	Culture     string  `json:"culture"`
+	Language    string  `json:"language"`
+	Address     Address `json:"address"`
+	Version     int     `json:"version"` // the etag follows it
 }
 
 // InUse is how many seats of a product a customer has given to its users.
@@ -340,7 +354,12 @@ func (s *Server) Dump() State {
 		Misbehaving: map[string]string{},
 	}
 	for _, c := range s.customers {
-		state.Customers = append(state.Customers, *c)
+		shown := *c
+		if c.Billing != nil {
+			billing := *c.Billing
+			shown.Billing = &billing
+		}
+		state.Customers = append(state.Customers, shown)
 	}
 	for _, sub := range s.subscriptions {
 		state.Subscriptions = append(state.Subscriptions, sub.copy())

@@ -516,6 +516,23 @@ func TestMisbehavioursDoWhatTheySay(t *testing.T) {
 				}
 				return
 			}
+			if m.Name == "late_customer" { // seen only of a new one
+				token := c.token(nil)
+				if err := c.s.Misbehave(m.Name, value); err != nil {
+					t.Fatal(err)
+				}
+				if got := c.newCustomer(token, uuid.NewString(), ""); got.Status != 201 {
+					t.Fatalf("created %d: %s", got.Status, got.Body)
+				}
+				var seen []bool
+				for range 3 {
+					seen = append(seen, strings.Contains(string(c.get(`/v1/customers?filter={"Field":"Domain","Value":"keadental","Operator":"starts_with"}`, token).Body), "Kea Dental"))
+				}
+				if diff := cmp.Diff([]bool{false, false, true}, seen); diff != "" {
+					t.Errorf("seen in lists:\n%s", diff)
+				}
+				return
+			}
 			if m.Name == "slow" { // seen only by a caller without patience
 				if err := c.s.Misbehave(m.Name, value); err != nil {
 					t.Fatal(err)
