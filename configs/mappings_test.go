@@ -138,6 +138,7 @@ func TestWhatWeWrite(t *testing.T) {
 			"company.addressLine1", "company.addressLine2", "company.city", "company.countryCode", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip",
 			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone", "opportunity.custom.Cloud Order",
+			"ticket.status",
 		},
 	}
 	for _, d := range systems {

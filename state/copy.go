@@ -30,6 +30,7 @@ var kept = []struct{ table, key string }{
 	{"journal", "tenant, seq"},
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
+	{"told", "tenant, flow, matter"},
 	{"wishes", "tenant, flow, company"},
 	{"hints", "tenant, flow, account, kind, parent, id"},
 	{"hints_seen", "tenant, account, message"},

@@ -61,7 +61,7 @@ func fill(t testing.TB, dsn string) {
 		_, endErr := s.DecideEnd(ctx, state.EndDecision{Flow: "flow", Customer: "c1", Subscription: "s1", TermEnd: model.NewDay(2031, 3, 31), Action: "renew", Person: "ann"})
 		for _, err := range []error{
 			write(s), s.SetSwept(ctx, "microsoft", "customer", run.Started), s.SetGaps(ctx, "microsoft", "customer", []connectors.Gap{{Parent: "c"}}),
-			upsertErr, findingErr, decideErr, wishErr, hintErr, endErr,
+			upsertErr, findingErr, decideErr, wishErr, hintErr, endErr, s.PutTold(ctx, state.Told{Flow: "flow", Matter: "m", Account: "psa", Ticket: "7"}),
 			s.PutLinks(ctx, []state.Link{{ID: "l1", Flow: "flow", Kind: model.KindLine, Vendor: end, PSA: end}}),
 			s.Append(ctx, intended("i1"), intended("i2")),
 			s.Settle(ctx, done, []state.Snapshot{{Link: "l1", Side: state.SidePSA, Fields: model.Fields{"quantity": model.Int(3)}}}, nil),

@@ -26,8 +26,13 @@ func (a *Account) HasFeed() bool {
 	return ok
 }
 
-// MappedKinds are the native kinds that some noun is made from, parents before children.
-func (a *Account) MappedKinds() []string { return a.KindsOf(a.Mapping.Kinds()...) }
+// MappedKinds are the native kinds that some noun is made from, parents before children. Tickets are left out: trueup writes them, and looks
+// at one when it matters.
+func (a *Account) MappedKinds() []string {
+	return a.KindsOf(slices.DeleteFunc(slices.Clone(a.Mapping.Kinds()), func(noun model.Kind) bool {
+		return noun == model.KindTicket || noun == model.KindTicketNote
+	})...)
+}
 
 // KindsOf are the native kinds of the given nouns, each once, parents before children, with the parents they live under.
 func (a *Account) KindsOf(nouns ...model.Kind) []string {

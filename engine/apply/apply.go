@@ -35,6 +35,7 @@ import (
 type Store interface {
 	Append(ctx context.Context, entries ...state.Entry) error
 	Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error
+	SettleTold(ctx context.Context, outcome state.Entry, told state.Told) error
 	OpenIntents(ctx context.Context, flow string) ([]state.Entry, error)
 	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
@@ -442,11 +443,29 @@ func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, ent
 	}
 	a.created[c.ID] = rec.ID
 	a.mu.Unlock()
+	if c.Tells != nil {
+		return a.Store.SettleTold(ctx, entry, a.told(account, c, rec))
+	}
 	links, snapshots, err := a.memory(ctx, account, c, rec, late)
 	if err != nil {
 		return err
 	}
 	return a.Store.Settle(ctx, entry, snapshots, links)
+}
+
+// told is how a ticket stands after a write to it. One that was found instead of being opened may be closed.
+func (a *Applier) told(account *Account, c plan.Change, rec connectors.Record) state.Told {
+	t := state.Told{Flow: a.Flow, Matter: c.Tells.Matter, Purpose: c.Tells.Purpose, Account: account.Name, Ticket: rec.ID, Said: c.Tells.Said, Digest: c.Tells.Digest, Closed: c.Tells.Closed}
+	if c.Target.Kind == model.KindTicketNote {
+		t.Ticket = rec.Parent
+		return t
+	}
+	ticket, _, _ := account.Mapping.ToModel(c.Target.Kind, rec)
+	t.By = ticket.Text("changed_by")
+	if c.Op == plan.OpCreate && ticket.Fields["closed"].True() {
+		t.Closed = rec.Changed
+	}
+	return t
 }
 
 // memory is the link a change settles, and both sides of it as they are now: the written side as it was read back, the other

@@ -30,6 +30,9 @@ const (
 	Decided        Reason = "decided"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	TicketOpened   Reason = "ticket_opened"
+	TicketNoted    Reason = "ticket_noted"
+	TicketMoved    Reason = "ticket_moved"
 	CountChanged   Reason = "count_changed"
 	NewPart        Reason = "new_part"
 
@@ -73,6 +76,8 @@ const (
 	NotCreatable     Reason = "not_creatable"
 	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
+	CreditHold       Reason = "credit_hold"
+	Frozen           Reason = "frozen"
 
 	OverChangeTogether   Reason = "over_change_limit_together"
 	OverCustomerTogether Reason = "over_customer_limit_together"
@@ -112,7 +117,7 @@ const (
 	Regrouped         Reason = "regrouped"
 )
 
-var sentences = map[Reason]string{
+var sentences = map[Reason]string{ //nolint:gosec // credit is no credential
 	VendorChanged:  "changed at the vendor",
 	PSAChanged:     "changed in the PSA",
 	FirstMet:       "the two sides differ at their first meeting; the flow's first rule decides",
@@ -137,6 +142,9 @@ var sentences = map[Reason]string{
 	QuoteResult:    "tells the quote what became of it",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	TicketOpened:   "opens a ticket for people",
+	TicketNoted:    "writes on a ticket what changed",
+	TicketMoved:    "closes a ticket, opens it again or asks once more",
 	CountChanged:   "the line counts its seats in another way than when it was last written",
 	NewPart:        "a new part takes its seats from the line that bills the rest",
 
@@ -179,6 +187,8 @@ var sentences = map[Reason]string{
 	NotCreatable:     "the vendor would not take it as it is",
 	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
+	CreditHold:       "the PSA has the customer on credit hold, so no seats are added",
+	Frozen:           "the flow writes nothing that costs at this time",
 
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
 	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",

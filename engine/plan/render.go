@@ -175,6 +175,9 @@ func (o *printer) plan(p Plan) {
 				break
 			}
 			o.held(h)
+			if by := p.Rejected[h.Change.ID]; by != "" {
+				o.item("    rejected by %s; it stays held until the same person approves it", by)
+			}
 		}
 	}
 	if len(p.Findings) > 0 {

@@ -281,7 +281,8 @@ func Undecided(pair Pair, days []int) (f Finding, ok bool) {
 	if within == 0 || left < 0 || t.Duration == "P1M" && !silence.Extends {
 		return f, false
 	}
-	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)), Kind: UndecidedEnd, Customer: pair.Customer,
+	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)),
+		Matter: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String()), Kind: UndecidedEnd, Customer: pair.Customer,
 		Title:  fmt.Sprintf("%s: the term ends on %s, within %d days, and nobody has said what follows", pair.Label, t.End, within),
 		Detail: silence.Text,
 		Next:   "trueup renewals decide " + pair.Ref.Vendor.ID + " renew, renew-with SEATS, cancel or extend; or say it on the line, or at the vendor's portal", Money: silence.Month}, true

@@ -91,6 +91,7 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"decisions: approvals expire", approvalsExpired},
 		{"decisions: what follows a term, the later one stands", termEnds},
 		{"decisions: what is incomplete is refused", approvalsRefused},
+		{"told: one ticket a matter, settled with its journal", told},
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},
