@@ -135,8 +135,9 @@ func TestWhatWeWrite(t *testing.T) {
 			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Status", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.countryCode", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
-			"company.state", "company.taxIdentifier", "company.zip", "opportunity.custom.Cloud Order",
+			"company.state", "company.taxIdentifier", "company.zip",
 			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone",
+			"opportunity.custom.Cloud Order",
 		},
 	}
 	for _, d := range systems {

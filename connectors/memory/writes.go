@@ -64,7 +64,7 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 		return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Message: notAgreed, Hint: "have it accepted"}
 	}
 	made := connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}
-	if w.system.ordered != nil {
+	if w.system.ordered != nil && req.Kind == "subscription" {
 		made.Fields = req.Fields.Clone()
 		w.system.ordered(w.options.Now().UTC(), made.Fields)
 	}

@@ -135,6 +135,9 @@ func (c *Connector) placeOrder(ctx context.Context, req connectors.CreateRequest
 	return c.bought(ctx, o, placed)
 }
 
+// Finds is true of subscriptions, which are ordered.
+func (c *Connector) Finds(kind string) bool { return kind == kindSubscription }
+
 // Find looks for an order whose reply was lost.
 func (c *Connector) Find(ctx context.Context, req connectors.FindRequest) (connectors.Record, error) {
 	o, err := c.orderOf("look for an order", req.CreateRequest)

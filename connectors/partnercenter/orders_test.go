@@ -143,14 +143,14 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		return func(w *world) { w.fake.SetSKU(k) }
 	}
 	for name, tt := range map[string]struct {
-		arrange  func(*world)
-		account  func(*connectors.Account)
-		seats    int64
-		term     string
-		class    connectors.Class
-		says     string
-		code     string
-		preview  string
+		arrange func(*world)
+		account func(*connectors.Account)
+		seats   int64
+		term    string
+		class   connectors.Class
+		says    string
+		code    string
+		preview string
 	}{
 		"nothing":                {nil, nil, 5, "P1Y", "", "", "", ""},
 		"signed by the customer": {customer(func(c *partnercentertest.Customer) { c.Agreement = "customer" }), nil, 5, "P1Y", "", "", "", ""},
