@@ -96,6 +96,8 @@ type CreateRequest struct {
 // Finder looks for the record that a create made, for kinds whose new records a listing shows late. Where a connector has it, it is asked
 // instead of a listing when the reply to a create was lost.
 type Finder interface {
+	// Finds reports whether records of a kind are looked for in this way.
+	Finds(kind string) bool
 	// Find returns the record that was made for a request. ClassMissing says that none was made and none will show any more; any
 	// other error, that it cannot be told yet.
 	Find(ctx context.Context, req FindRequest) (Record, error)

@@ -83,7 +83,7 @@ func (d *demo) run(ctx context.Context, o sandbox.Options, once bool) (err error
 	}
 	defer s.Close()
 	flow := s.Flows[0]
-	for _, scene := range []func(context.Context, *session, engine.Flow) error{d.check, d.discover, d.firstPlan, d.applyAll, d.nothingLeft, d.editPSA, d.editVendor, d.lowerLate, d.explain} {
+	for _, scene := range []func(context.Context, *session, engine.Flow) error{d.check, d.discover, d.firstPlan, d.applyAll, d.nothingLeft, d.editPSA, d.editVendor, d.lowerLate, d.explain, d.acceptQuote} {
 		if err := scene(ctx, s, flow); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (d *demo) configure() error {
 	if err := os.WriteFile(d.configFile, []byte(yaml.String()), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	return os.WriteFile(filepath.Join(d.folder, "flows", "microsoft-connectwise.yaml"), []byte(demoMark+demoFlow), 0o600)
+	return os.WriteFile(filepath.Join(d.folder, "flows", "microsoft-connectwise.yaml"), []byte(demoMark+demoFlow+demoQuotes), 0o600)
 }
 
 // demoFlow writes by itself, so that the daemon at the end follows edits.

@@ -67,7 +67,7 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 		return w.read(op, ref) // nothing is altered
 	}
 	made := connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}
-	if w.system.ordered != nil {
+	if w.system.ordered != nil && req.Kind == "subscription" {
 		made.Fields = req.Fields.Clone()
 		w.system.ordered(w.options.Now().UTC(), made.Fields)
 	}

@@ -135,6 +135,9 @@ func (c *Connector) placeOrder(ctx context.Context, req connectors.CreateRequest
 	return c.bought(ctx, o, placed)
 }
 
+// Finds is true of subscriptions, which are ordered.
+func (c *Connector) Finds(kind string) bool { return kind == kindSubscription }
+
 // Find looks for an order whose reply was lost.
 func (c *Connector) Find(ctx context.Context, req connectors.FindRequest) (connectors.Record, error) {
 	o, err := c.orderOf("look for an order", req.CreateRequest)
@@ -516,19 +519,11 @@ var orderCodes = map[string]meaning{
 	"800009":      {connectors.ClassInvalid, "a line of the cart cannot be bought", hintOrder},
 	"800010":      {connectors.ClassInvalid, "there is no stock of this product", "offer another product"},
 	"800017":      {connectors.ClassInvalid, "the product is not sold in this quantity", "correct the quantity"},
-	"800020":      {connectors.ClassInvalid, "the product is not sold to this customer", "offer another product"},
-	"2085":        {connectors.ClassInvalid, "the product is not sold to this customer", "offer another product"},
-	"2091":        {connectors.ClassInvalid, "the product is not sold any more", "offer another product"},
 	"800022":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800024":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800026":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800062":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
-	"800028":      {connectors.ClassInvalid, "the product is not sold in this term any more", "offer another term"},
 	"800066":      {connectors.ClassInvalid, "the customer may not have more subscriptions of this product", "add seats to one it has"},
-	"800070":      {connectors.ClassInvalid, "the product is not sold in this country", "offer another product"},
-	"400013":      {connectors.ClassMissing, "there is no such product", "offer another product"},
-	"400018":      {connectors.ClassMissing, "there is no such SKU", "offer another product"},
-	"400019":      {connectors.ClassStale, "what the product is sold as changed in the meantime", "it is read again with the next try"},
 	"900142":      {connectors.ClassInvalid, "the order names no product", hintOrder},
 	"900203":      {connectors.ClassInvalid, "the product wants an attestation of the customer", "place the order in Partner Center"},
 	"900206":      {connectors.ClassInvalid, "Microsoft wants an attestation of the partner on record", "set partner_attestation: accepted in this account, if you give it"},

@@ -22,6 +22,7 @@ var (
 func TestFewerSeatsAreScheduledForTheRenewal(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{})
+	w.fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LCHC:0002", Availability: "CFQ7TTC0TRUE"})
 	rec, err := w.schedule(nextQuantity, noSeats, model.Int(9), "k1")
 	if err != nil || rec.Fields[nextQuantity] != model.Int(9) || rec.Fields[termEnd].String() != actionRenew || rec.Fields["quantity"] != model.Int(14) {
 		t.Fatalf("scheduled: %v, %v, %v seats, %v", rec.Fields[nextQuantity], rec.Fields[termEnd], rec.Fields["quantity"], err)

@@ -27,10 +27,10 @@ func (a *Account) HasFeed() bool {
 }
 
 // MappedKinds are the native kinds that some noun is made from, parents before children. Tickets are left out: trueup writes them, and looks
-// at one when it matters.
+// at one when it matters. So are quotes: only flows that order from them read them.
 func (a *Account) MappedKinds() []string {
 	return a.KindsOf(slices.DeleteFunc(slices.Clone(a.Mapping.Kinds()), func(noun model.Kind) bool {
-		return noun == model.KindTicket || noun == model.KindTicketNote
+		return slices.Contains([]model.Kind{model.KindTicket, model.KindTicketNote, model.KindQuote, model.KindQuoteLine}, noun)
 	})...)
 }
 

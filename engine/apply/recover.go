@@ -157,7 +157,7 @@ func (a *Applier) began(ctx context.Context, entry state.Entry) (time.Time, erro
 
 // look asks the system what became of a write. known is how many records it should show beside one that was created.
 func (a *Account) look(ctx context.Context, entry state.Entry, c plan.Change, known int, began time.Time) (connectors.Record, finding, string) {
-	if finder, ok := a.Connector.(connectors.Finder); ok && c.Op == plan.OpCreate {
+	if finder, ok := a.Connector.(connectors.Finder); ok && c.Op == plan.OpCreate && finder.Finds(entry.Ref.Kind) {
 		return a.find(ctx, finder, entry, c, began)
 	}
 	if c.Op == plan.OpCreate {
@@ -231,7 +231,7 @@ func (a *Account) lookForCreated(ctx context.Context, entry state.Entry, c plan.
 	}
 	wanted := valuesOf(c)
 	fields := identity[c.Target.Kind]
-	if c.Side == plan.Vendor {
+	if c.Side == plan.Vendor && c.Target.Kind == model.KindCustomer {
 		fields = newAtVendor
 	}
 	var found []connectors.Record

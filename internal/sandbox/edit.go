@@ -47,6 +47,8 @@ var (
 			"serialNumber", "invoiceDescription", "sequenceNumber"},
 		"catalogItem": {"identifier", "description", "customerDescription", "subcategory", "type", "category", "productClass", "price", "cost", "taxableFlag",
 			"vendorSku", "manufacturerPartNumber", "integrationXRef", "inactiveFlag"},
+		"opportunity": {"name", "status", "company", "contact", "primarySalesRep", "expectedCloseDate", "customerPO", "source", "notes"},
+		"productItem": {"catalogItem", "opportunity", "description", "quantity", "price", "cost", "billableOption", "cancelledFlag"},
 	}
 )
 

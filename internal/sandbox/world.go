@@ -332,3 +332,13 @@ func (s *site) settle() {
 	s.truth.VendorOnly = append(s.truth.VendorOnly, v)
 	s.expected(v.Reason)
 }
+
+// Won is the id of the PSA's status for quotes that were accepted.
+func (s *Sandbox) Won() int {
+	for _, id := range s.psa.IDs("opportunityStatus") {
+		if s.psa.Record("opportunityStatus", id)["wonFlag"] == true {
+			return id
+		}
+	}
+	return 0
+}

@@ -45,18 +45,18 @@ func (s *Server) product(customer, id string) (Product, bool) {
 		if productOf(sub.OfferID) != id {
 			continue
 		}
-		if p.Availability == "" || strings.EqualFold(sub.Customer, customer) {
-			known, p.Title, p.MinSeats, p.MaxSeats = true, sub.OfferName, sub.MinSeats, sub.MaxSeats
-			p.Availability = sub.OfferID[strings.LastIndex(sub.OfferID, ":")+1:]
+		if !known || strings.EqualFold(sub.Customer, customer) {
+			p.Title, p.MinSeats, p.MaxSeats = sub.OfferName, sub.MinSeats, sub.MaxSeats
 		}
+		known = known || !s.everListed(name, sku)
 		if plan := sub.Term + " " + sub.BillingCycle; len(p.Plans) > 0 && !slices.Contains(p.Plans, plan) {
 			p.Plans = append(p.Plans, plan)
 		}
 	}
 	for _, o := range s.products {
 		if o.ID == id {
-			known = true
-			o.Title, o.Availability = first(o.Title, p.Title), first(o.Availability, p.Availability)
+			known = known || !s.everListed(name, sku)
+			o.Title = first(o.Title, p.Title)
 			if o.Plans == nil {
 				o.Plans = p.Plans
 			}
@@ -86,7 +86,7 @@ func (s *Server) productOfPath(c call) (Product, *fault) {
 		return p, nil
 	}
 	for _, other := range s.subscriptions {
-		if strings.HasPrefix(other.OfferID, c.PathValue("product")+":") {
+		if strings.HasPrefix(other.OfferID, c.PathValue("product")+":") || s.everListed(c.PathValue("product"), c.PathValue("sku")) {
 			return p, &fault{http.StatusNotFound, "400018", "SKU not found"}
 		}
 	}
@@ -168,6 +168,21 @@ func (s *Server) listed(product, sku string) (rows []Price) {
 	return rows
 }
 
+// everListed reports that the price sheet has a SKU at all, now or another time.
+func (s *Server) everListed(product, sku string) bool {
+	return slices.ContainsFunc(s.prices, func(p Price) bool { return strings.EqualFold(p.ProductID, product) && p.SkuID == sku })
+}
+
+// boughtAs reports that a customer has a subscription that was bought under this id, which may be renewed under it unless the catalogue says otherwise.
+func (s *Server) boughtAs(customer, offer string) bool {
+	if slices.ContainsFunc(s.products, func(p Product) bool { return p.ID == productOf(offer) && p.Availability != "" }) {
+		return false
+	}
+	return slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool {
+		return strings.EqualFold(sub.Customer, customer) && strings.EqualFold(sub.OfferID, offer)
+	})
+}
+
 func (p Price) commercial() bool { return p.Segment == "" || strings.EqualFold(p.Segment, commercial) }
 
 func (p Price) plan() string { return p.Term + " " + strings.ToLower(p.BillingPlan) }
@@ -192,7 +207,7 @@ func (s *Server) sold(customer string, next *NextTerm) *fault {
 	switch {
 	case !known:
 		return &fault{http.StatusNotFound, "400018", "SKU not found"}
-	case next.AvailabilityID != p.Availability:
+	case next.AvailabilityID != p.Availability && !s.boughtAs(customer, p.ID+":"+next.AvailabilityID):
 		return &fault{http.StatusNotFound, "400019", "Availability not found"}
 	case term == 0:
 		return &fault{http.StatusBadRequest, "900268", "The term duration is invalid."}
