@@ -75,8 +75,8 @@ type orderedLine struct {
 	quantity model.Value  // as it was ordered
 }
 
-// wantedKinds are the kinds that a discovery lists. Quotes are read only where a flow has read them before: an account need not have the rights.
-func (e *Engine) wantedKinds(ctx context.Context, a *apply.Account) ([]string, error) {
+// WantedKinds are the kinds of an account that some flow wants: those that a discovery lists, and whose age says how fresh the account is. Quotes are read only where a flow has read them before: an account need not have the rights.
+func (e *Engine) WantedKinds(ctx context.Context, a *apply.Account) ([]string, error) {
 	nouns := slices.DeleteFunc(a.Mapping.Kinds(), func(k model.Kind) bool { return k == model.KindQuote || k == model.KindQuoteLine })
 	for _, noun := range (QuoteRules{Since: model.NewDay(1, 1, 1)}).nouns() {
 		kind, ok := a.NativeKind(noun)

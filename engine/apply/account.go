@@ -26,9 +26,6 @@ func (a *Account) HasFeed() bool {
 	return ok
 }
 
-// MappedKinds are the native kinds that some noun is made from, parents before children.
-func (a *Account) MappedKinds() []string { return a.KindsOf(a.Mapping.Kinds()...) }
-
 // KindsOf are the native kinds of the given nouns, each once, parents before children, with the parents they live under.
 func (a *Account) KindsOf(nouns ...model.Kind) []string {
 	wanted := map[string]bool{}
