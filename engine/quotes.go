@@ -75,9 +75,13 @@ type orderedLine struct {
 	quantity model.Value  // as it was ordered
 }
 
-// wantedKinds are the kinds that a discovery lists. Quotes are read only where a flow has read them before: an account need not have the rights.
-func (e *Engine) wantedKinds(ctx context.Context, a *apply.Account) ([]string, error) {
-	nouns := slices.DeleteFunc(a.Mapping.Kinds(), func(k model.Kind) bool { return k == model.KindQuote || k == model.KindQuoteLine })
+// WantedKinds are the kinds of an account that some flow wants: those that a discovery lists, and whose age says how fresh the account is.
+// Quotes are read only where a flow has read them before: an account need not have the rights. Tickets are left out: trueup writes them, and
+// looks at one when it matters.
+func (e *Engine) WantedKinds(ctx context.Context, a *apply.Account) ([]string, error) {
+	nouns := slices.DeleteFunc(slices.Clone(a.Mapping.Kinds()), func(k model.Kind) bool {
+		return slices.Contains([]model.Kind{model.KindQuote, model.KindQuoteLine, model.KindTicket, model.KindTicketNote}, k)
+	})
 	for _, noun := range (QuoteRules{Since: model.NewDay(1, 1, 1)}).nouns() {
 		kind, ok := a.NativeKind(noun)
 		if !ok {

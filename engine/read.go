@@ -61,7 +61,7 @@ func (e *Engine) Discover(ctx context.Context, name string, trigger state.Trigge
 		return run.Run, err
 	}
 	r := &reading{Account: account}
-	kinds, err := e.wantedKinds(ctx, account)
+	kinds, err := e.WantedKinds(ctx, account)
 	if err == nil {
 		err = whyStopped(ctx, e.sweep(ctx, run, r, kinds))
 	}

@@ -188,7 +188,11 @@ func (e *Engine) offline(ctx context.Context, flow Flow) (*world, error) {
 			return nil, err
 		}
 		*into = &reading{Account: account}
-		if err := e.loadGaps(ctx, *into, account.MappedKinds()); err != nil {
+		kinds, err := e.WantedKinds(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.loadGaps(ctx, *into, kinds); err != nil {
 			return nil, err
 		}
 	}

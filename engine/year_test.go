@@ -106,7 +106,11 @@ func (y *year) work(day model.Day, hour int) {
 	y.t.Helper()
 	y.now = day.Midnight(time.UTC).Add(time.Duration(hour) * time.Hour)
 	for name, account := range y.engine.Accounts {
-		for _, kind := range account.MappedKinds() {
+		kinds, err := y.engine.WantedKinds(y.t.Context(), account)
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		for _, kind := range kinds {
 			if err := y.engine.Store.SetSwept(y.t.Context(), name, kind, y.now); err != nil {
 				y.t.Fatal(err)
 			}

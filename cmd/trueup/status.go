@@ -75,11 +75,14 @@ func (s *session) status(ctx context.Context) (statusJSON, error) {
 		account := s.engine.Accounts[ac.Name]
 		status := accountStatus{AccountHealth: daemon.AccountHealth{Account: ac.Name, Missing: []string{}}, System: ac.System, Kinds: []kindStatus{}}
 		var reads []daemon.ReadHealth
-		var err error
+		kinds, err := s.engine.WantedKinds(ctx, account)
+		if err != nil {
+			return out, err
+		}
 		if _, status.Feed, err = s.store.Cursor(ctx, ac.Name); err != nil {
 			return out, err
 		}
-		for _, kind := range account.MappedKinds() {
+		for _, kind := range kinds {
 			k := kindStatus{Kind: kind, Gaps: []string{}}
 			if k.Records, err = s.store.CountRecords(ctx, ac.Name, kind); err != nil {
 				return out, err

@@ -342,9 +342,12 @@ const sweptAnyway = 49 * time.Hour
 
 func (d *Daemon) examineAccount(ctx context.Context, work Work, name string, discovery job, scheduled bool, h *Health) error {
 	account, store := work.Engine.Accounts[name], work.Engine.Store
-	for _, kind := range account.MappedKinds() {
+	kinds, err := work.Engine.WantedKinds(ctx, account)
+	if err != nil {
+		return err
+	}
+	for _, kind := range kinds {
 		r := ReadHealth{Account: name, Kind: kind}
-		var err error
 		if r.Complete, _, err = store.Swept(ctx, name, kind); err != nil {
 			return err
 		}

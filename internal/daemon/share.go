@@ -100,7 +100,11 @@ func passes(c connectors.Class) bool {
 // reading everything again.
 func (d *Daemon) unreadPasses(ctx context.Context, w Work, accounts ...string) bool {
 	for _, name := range accounts {
-		for _, kind := range w.Engine.Accounts[name].MappedKinds() {
+		kinds, err := w.Engine.WantedKinds(ctx, w.Engine.Accounts[name])
+		if err != nil {
+			return false // it is tried at its next time
+		}
+		for _, kind := range kinds {
 			gaps, err := w.Engine.Store.Gaps(ctx, name, kind)
 			if err != nil {
 				return false // it is tried at its next time

@@ -196,7 +196,7 @@ func TestBodiesAreStrict(t *testing.T) {
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":"x","set":{}}`, 400, "whole numbers"},
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":1.5,"set":{}}`, 400, "neither a text nor a whole number"},
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":99999999,"set":{"quantity":1}}`, 404, "the psa has no addition 99999999"},
-		{"POST", "/v1/edit", `{"side":"psa","kind":"ticket","id":1,"set":{"quantity":1}}`, 400, "known are addition, agreement, catalogItem, company and contact"},
+		{"POST", "/v1/edit", `{"side":"psa","kind":"ticket","id":1,"set":{"quantity":1}}`, 400, "known are addition, agreement, catalogItem, company, contact, opportunity and productItem"},
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":` + sub.Line + `,"set":{"quantiy":1}}`, 400, `unknown member "quantiy" in set; known are product, quantity`},
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":` + sub.Line + `,"set":{"quantity":"many"}}`, 400, "must be a number"},
 		{"POST", "/v1/edit", `{"side":"psa","kind":"addition","id":` + sub.Line + `,"set":{"custom.Nope":"x"}}`, 400, "no custom field Nope"},
@@ -277,8 +277,8 @@ func TestEveryEditableFieldIsKnownToThePSA(t *testing.T) {
 			}
 		}
 	}
-	if len(edits) != 5 {
-		t.Errorf("%d kinds can be edited, want 5", len(edits))
+	if len(edits) != 7 {
+		t.Errorf("%d kinds can be edited, want 7", len(edits))
 	}
 }
 
