@@ -39,11 +39,11 @@ test: ## run all tests, with the race detector where a C compiler is present
 	fi
 	@compiler="$$(go env CC)"; \
 	if [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$${compiler%% *}" >/dev/null 2>&1; then \
-		echo "go test $(RACE) ./..."; go test $(RACE) ./...; \
+		echo "go test $(RACE) -timeout 20m ./..."; go test $(RACE) -timeout 20m ./...; \
 	else \
 		echo '*** NOT TESTED: data races. The race detector needs a C compiler and cgo, and there is none here.' >&2; \
 		echo '*** Install gcc or clang and run make test again before you send a change.' >&2; \
-		echo go test ./...; go test ./...; \
+		echo go test -timeout 20m ./...; go test -timeout 20m ./...; \
 	fi
 
 .PHONY: check

@@ -185,7 +185,7 @@ func (d *Daemon) loop(ctx context.Context, lock *state.Lock) error {
 			if time.Since(looked) >= lookEvery || d.stale.Swap(false) {
 				looked = turned
 				d.look(ctx)
-				if err := d.queue.Tidy(ctx); err != nil {
+				if err := d.queue.Tidy(ctx); err != nil && ctx.Err() == nil {
 					d.Log.Warn("the job queue grows", zap.Error(err))
 				}
 			}
