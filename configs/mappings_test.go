@@ -130,14 +130,15 @@ func TestWhatWeWrite(t *testing.T) {
 		"partnercenter": {
 			"customer.billingProfile.companyName", "customer.billingProfile.defaultAddress.addressLine1", "customer.billingProfile.defaultAddress.addressLine2", "customer.billingProfile.defaultAddress.city",
 			"customer.billingProfile.defaultAddress.firstName", "customer.billingProfile.defaultAddress.lastName", "customer.billingProfile.defaultAddress.phoneNumber", "customer.billingProfile.defaultAddress.postalCode",
-			"customer.billingProfile.defaultAddress.state", "customer.billingProfile.email", "subscription.autoRenewEnabled", "subscription.quantity", "subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
+			"customer.billingProfile.defaultAddress.state", "customer.billingProfile.email", "subscription.autoRenewEnabled", "subscription.nextProduct", "subscription.quantity",
+			"subscription.scheduledNextTermInstructions.quantity", "subscription.termEndAction"},
 		"connectwise": {
 			"addition.billCustomer", "addition.custom.Seats At Renewal", "addition.custom.Vendor Status", "addition.custom.Vendor Subscription Id", "addition.invoiceDescription", "addition.quantity", "addition.unitCost", "addition.unitPrice",
 			"catalogItem.cost", "catalogItem.manufacturerPartNumber", "catalogItem.price", "catalogItem.vendorSku",
 			"company.addressLine1", "company.addressLine2", "company.city", "company.countryCode", "company.custom.Vendor Tenant Ids", "company.name", "company.phoneNumber",
 			"company.state", "company.taxIdentifier", "company.zip",
-			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone",
-			"opportunity.custom.Cloud Order",
+			"contact.defaultFlag", "contact.email", "contact.firstName", "contact.lastName", "contact.phone", "opportunity.custom.Cloud Order",
+			"ticket.status",
 		},
 	}
 	for _, d := range systems {

@@ -70,6 +70,9 @@ type TermRules struct {
 	// ExtendedPercent is how much dearer a term becomes, at most, that ends without renewal and without being cancelled, where
 	// the system extends it month by month; 0 where such a term just ends.
 	ExtendedPercent int
+	TrialFixed      bool   // a trial takes no change of seats
+	SuspendedFixed  bool   // a suspended record takes no change of seats
+	AddOnsFollow    bool   // an add-on has no more seats than its base, takes no change while the base is not active, and is over with it
 	Increase        string // when seats may be added, in a sentence
 	Limits          string // what bounds the number of seats
 	AddOns          string // how add-ons and their base depend on each other

@@ -65,6 +65,7 @@ type Result struct {
 	Digest  string
 	Outcome apply.Outcome
 	Told    apply.Outcome // what became of the notes to PSA users
+	Tickets apply.Outcome // what became of the tickets that tell people of open matters
 }
 
 // ErrMoved is returned when the plan is not the one that was reviewed.
@@ -95,20 +96,28 @@ func (e *Engine) Run(ctx context.Context, flow Flow, opts Options) (Result, erro
 			return err
 		}
 		guards := world.flow.Guards
-		guards.Unattended = flow.Mode == ModeWrite
+		guards.Unattended, guards.FourEyes = flow.Mode == ModeWrite, flow.Approvals > 1
+		guards.OnHold, guards.FrozenUntil = world.creditHold(), plan.FrozenUntil(flow.Freeze, e.Now().In(e.Location))
 		result.Plan = plan.Guard(proposed, guards, world.extent, recent)
+		again, err := e.hear(ctx, run, world, opts, &result.Plan)
+		if err != nil {
+			return err
+		}
 		result.Digest = result.Plan.Digest()
 		if err := e.keepPlan(ctx, run, result.Plan); err != nil {
 			return err
 		}
 		if opts.Apply {
-			if result, err = e.choose(ctx, run, flow, opts, result); err != nil {
+			if result, err = e.choose(ctx, run, flow, opts, result, guards.FrozenUntil); err != nil {
 				return err
 			}
 			if result.Outcome, err = e.apply(ctx, run, flow, result); err != nil {
 				return err
 			}
 			if err = e.tellLines(ctx, run, world, &result); err != nil {
+				return err
+			}
+			if err = e.tellTickets(ctx, run, world, again, &result); err != nil {
 				return err
 			}
 		}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/model"
@@ -41,14 +43,57 @@ type Flow struct {
 	Quotes    QuoteRules
 	Bundles   []Bundle
 	Guards    plan.Guards
+	Unused    int   // days after which seats that are not in use are told; 0 for never
 	TermEnds  []int // days before the end of a term at which an open decision is told
 	Approvals int   // different people who must approve a plan that goes over the guards; 0 means one
-	Tell      TellRules
+	Approve   ApproveRules
+	Freeze    []plan.Freeze // times in which nothing that costs is written
+	// CreditHold holds seats that would be bought for a customer whom the PSA has on credit hold.
+	CreditHold bool
+	Tell       TellRules
 }
+
+// ApproveRules say how people approve and reject what goes over the guards.
+type ApproveRules struct {
+	NoCLI    bool          // trueup approve is refused
+	Tickets  bool          // the status of a ticket counts
+	Approved string        // the status that approves, by name
+	Rejected string        // the status that rejects, by name
+	Expires  time.Duration // how long an approval counts; 0 means ApprovedFor
+}
+
+// Lasts is how long an approval counts.
+func (a ApproveRules) Lasts() time.Duration { return cmp.Or(a.Expires, ApprovedFor) }
 
 // TellRules say where people are told besides the inbox.
 type TellRules struct {
-	Lines TellLines
+	Lines   TellLines
+	Tickets map[Purpose]TicketRules
+	Most    int // tickets of the flow that are open at once, at most; 0 means MostTickets
+}
+
+// Purpose is what a ticket is opened for.
+type Purpose string
+
+const (
+	TellHeld      Purpose = "held"      // a change that a person must settle or approve
+	TellRefused   Purpose = "refused"   // an edit that the vendor does not take
+	TellRenewal   Purpose = "renewal"   // a term that ends soon, and nobody has said what follows
+	TellUnmatched Purpose = "unmatched" // something that is paid or billed without a counterpart
+	TellDrift     Purpose = "drift"     // an edit on the side that does not own the field, or another contradiction
+)
+
+// MostTickets is how many tickets of a flow are open at once unless it says otherwise: more of them would be read by nobody.
+const MostTickets = 25
+
+// TicketRules are the labels of tickets, by their names in the PSA.
+type TicketRules struct {
+	Board    string
+	Status   string // of a ticket that is open for trueup
+	Closed   string // of one whose matter is settled
+	Type     string // "" for the PSA's own
+	Priority string // "" for the PSA's own
+	Company  string // for what concerns no company of the PSA, such as a whole run; "" opens no ticket for that
 }
 
 // TellLines says whether a line tells its PSA user what became of an edit of its seats.

@@ -242,8 +242,10 @@ type pairing struct {
 	link   string
 	how    string
 	memory state.Memory
-	made   time.Time  // when trueup made the line; zero when somebody else did
-	shape  plan.Shape // of the kept link
+	made   time.Time     // when trueup made the line; zero when somebody else did
+	was    string        // the subscription that the link led to until now, when the vendor renewed it under another id
+	doubt  *plan.Finding // why it is not certain that the subscription is over: another one may have taken its place
+	shape  plan.Shape    // of the kept link
 }
 
 // linkLines finds the line of each of a group's subscriptions. A kept link comes first, then the subscription id kept on the
@@ -275,6 +277,11 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 	findings = w.formShapes(g, links)
 	kept := oneToOne(links, w.today)
 	defer func() { g.stale = staleLinks(links, pairs, g) }()
+	for _, sub := range g.subs { // whatever stands on a line, the kept link has it
+		if p, isKept := kept[sub.ID]; isKept && p.line != nil && !p.line.shaped && !sub.shaped {
+			p.line.claimed = true
+		}
+	}
 	var unlinked []subscription
 	for _, sub := range g.subs {
 		if sub.shaped {
@@ -283,7 +290,6 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 		p, isKept := kept[sub.ID]
 		p.sub = sub
 		if isKept && p.line != nil && !p.line.shaped {
-			p.line.claimed = true
 			pairs = append(pairs, p)
 			if lines := bySubscription[strings.ToLower(sub.ID)]; len(lines) > 1 { // a line was copied together with its id
 				findings = append(findings, twoLines(g, sub, lines))
@@ -311,28 +317,10 @@ func (e *Engine) linkLines(ctx context.Context, w *world, g *group) (pairs []pai
 		}
 		unlinked = append(unlinked, sub)
 	}
-	adopted, alone, more := adopt(w, g, unlinked)
+	unlinked, more := w.carryOn(g, pairs, unlinked)
 	findings = append(findings, more...)
-	alone = slices.DeleteFunc(alone, func(sub subscription) bool {
-		i := slices.IndexFunc(pairs, func(p pairing) bool {
-			return p.sub.gone && p.sub.Text("product") == sub.Text("product") && !p.line.ended(w.today)
-		})
-		if i >= 0 {
-			findings = append(findings, perhapsRenewed(w, g, sub, pairs[i]))
-		}
-		return i >= 0
-	})
-	return append(pairs, adopted...), alone, findings, nil
-}
-
-// perhapsRenewed is a subscription that came while another of its product went: vendors renew under a new id. A new line for it would
-// bill the customer twice as long as the old one's line goes on.
-func perhapsRenewed(w *world, g *group, sub subscription, old pairing) plan.Finding {
-	return plan.Finding{Key: plan.ChangeID("ambiguous", w.flow.Name, sub.ID), Kind: plan.AmbiguousLine, Customer: g.label,
-		Title: fmt.Sprintf("%s, %s seats: does it replace a subscription that is gone?", lineLabel(sub), sub.Text("quantity")),
-		Detail: fmt.Sprintf("subscription %s of the same product is not listed by %s any more, and line %s still bills %s seats for it",
-			old.sub.ID, w.vendor.Name, old.line.ID, old.line.Text("quantity")),
-		Next: fmt.Sprintf("if it does: trueup links forget %s, and write %s into the line's subscription id; if not, end line %s", old.link, sub.ID, old.line.ID)}
+	adopted, alone, more := adopt(w, g, unlinked)
+	return append(pairs, adopted...), alone, append(findings, more...), nil
 }
 
 // adopt pairs subscriptions with lines that existed before trueup: one subscription and one line of a product are the same

@@ -160,8 +160,8 @@ func asks(c plan.Change) (what string, ok bool) {
 	return what, ok
 }
 
-// heldNote is what a held edit tells.
-func (e *Engine) heldNote(h plan.Held) (note, bool) {
+// heldNote is what a held edit tells. rejected says who refused to let it through; "" when nobody did.
+func (e *Engine) heldNote(h plan.Held, rejected string) (note, bool) {
 	what, edited := asks(h.Change)
 	status := noteHeld
 	switch {
@@ -174,9 +174,13 @@ func (e *Engine) heldNote(h plan.Held) (note, bool) {
 		return note{noteHeld, fmt.Sprintf("%s: %s; %s", h.Reason.Sentence(), h.Detail, h.Next), e.today()}, true
 	case !edited:
 		return note{}, false
+	case rejected != "":
+		return note{noteRefused, fmt.Sprintf("%s: rejected by %s; put the line back, or ask them to approve it", what, rejected), e.today()}, true
+	case h.Reason == plan.Frozen:
+		status = noteRequested
 	case h.Reason.Releasable():
 		status = noteWaiting
-	case h.Reason == plan.Refused || h.Reason == plan.TermWindow || h.Reason == plan.BadValue:
+	case h.Reason.Refusal():
 		status = noteRefused
 	}
 	return note{status, fmt.Sprintf("%s: %s. %s; %s", what, h.Reason.Sentence(), h.Detail, h.Next), e.today()}, true
@@ -284,7 +288,7 @@ func (e *Engine) tellLines(ctx context.Context, run *activeRun, w *world, result
 		want(f.Change, n, ok)
 	}
 	for _, h := range result.Plan.Held {
-		n, ok := e.heldNote(h)
+		n, ok := e.heldNote(h, result.Plan.Rejected[h.Change.ID])
 		want(h.Change, n, ok)
 	}
 	for _, c := range result.Plan.Changes {

@@ -60,7 +60,11 @@ func (e *Engine) mayNarrow(ctx context.Context, flow Flow, opts Options) (bool, 
 	if len(opts.Only) == 0 || len(opts.Only) > mostPlaces || opts.Sweep || opts.Offline || opts.Undo != "" {
 		return false, nil
 	}
-	for _, side := range flowSides(flow) {
+	accounts, err := e.flowSides(ctx, flow)
+	if err != nil {
+		return false, err
+	}
+	for _, side := range accounts {
 		account, err := e.account(side.account)
 		if err != nil {
 			return false, err
@@ -77,7 +81,11 @@ func (e *Engine) mayNarrow(ctx context.Context, flow Flow, opts Options) (bool, 
 func (e *Engine) look(ctx context.Context, run *activeRun, flow Flow, places []Place) (plan.Plan, *world, error) {
 	var s sides
 	into := []**reading{&s.vendor, &s.psa}
-	for i, side := range flowSides(flow) {
+	accounts, err := e.flowSides(ctx, flow)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	for i, side := range accounts {
 		account, err := e.account(side.account)
 		if err != nil {
 			return plan.Plan{}, nil, err

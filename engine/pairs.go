@@ -118,6 +118,7 @@ func (e *Engine) planGroup(ctx context.Context, w *world, g *group, shared *crea
 			p.Counts.NotBilled++
 		}
 	}
+	w.planAlone(g, pairs, &p)
 	shared.lines(g, alone, &p)
 	if err := shared.quotesOf(ctx, g, pairs, &p); err != nil {
 		return err
@@ -137,6 +138,9 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 	switch {
 	case sub.broken:
 		p.Counts.NotCompared++
+	case pair.doubt != nil:
+		p.Counts.NotCompared++
+		p.Held = append(p.Held, plan.Held{Change: w.endOf(g, pair, ref, label), Reason: plan.PerhapsRenewed, Detail: pair.doubt.Detail, Next: pair.doubt.Next})
 	case ended && (sub.gone || !billable(sub)):
 		// Over on both sides.
 	case sub.gone:
@@ -162,11 +166,14 @@ func (w *world) planPair(g *group, pair pairing, input *plan.Input, p *plan.Plan
 		if f, ok := plan.Undecided(compared, w.flow.TermEnds); ok {
 			p.Findings = append(p.Findings, f)
 		}
+		if f, ok := plan.Unused(compared, w.flow.Unused); ok {
+			p.Findings = append(p.Findings, f)
+		}
 	}
 }
 
 func (w *world) pairRef(pair pairing) plan.PairRef {
-	return plan.PairRef{Kind: model.KindLine, Link: pair.link, How: pair.how,
+	return plan.PairRef{Kind: model.KindLine, Link: pair.link, How: pair.how, Was: pair.was,
 		VendorAccount: w.vendor.Name, Vendor: plan.Ref{Kind: model.KindSubscription, ID: pair.sub.ID, Parent: pair.sub.tenant},
 		PSAAccount: w.psa.Name, PSA: plan.Ref{Kind: model.KindLine, ID: pair.line.ID, Parent: pair.line.parent}}
 }
@@ -199,10 +206,10 @@ func (w *world) comparable(g *group, pair pairing, ref plan.PairRef, label strin
 		Vendor:   plan.End{Account: w.vendor.Name, Now: vendorFields(sub, product), Memory: pair.memory.Vendor.Fields, Writable: writable(w.vendor.Account, model.KindSubscription, rules)},
 		PSA:      plan.End{Account: w.psa.Name, Now: ruled(l.Fields, rules), Memory: pair.memory.PSA.Fields, Writable: writable(w.psa.Account, model.KindLine, rules)},
 		UnitCost: product.Fields["unit_cost"], UnitPrice: l.Fields["unit_price"],
-		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: locked(sub),
+		Complete: sub.complete && l.complete, Reducible: sub.Fields["reducible"], Locked: w.locked(sub),
 		InFlight: w.flying(ref), Reform: pair.link != "" && pair.shape != ref.Shape,
 	}
-	w.termOf(&p, sub, l)
+	w.termOf(g, &p, sub, l)
 	if strings.EqualFold(p.PSA.Now["subscription"].String(), sub.ID) {
 		p.Vendor.Now["subscription"] = p.PSA.Now["subscription"] // ids differ in case from one system to another
 	}
@@ -250,19 +257,6 @@ func canonical(a *apply.Account, noun model.Kind, values, there model.Fields) mo
 		}
 	}
 	return out
-}
-
-// locked says why the vendor takes no seat change now.
-func locked(sub subscription) string {
-	switch {
-	case sub.Fields["trial"].True():
-		return "this is a trial: its quantity is fixed"
-	case sub.Text("status") == model.StatusSuspended:
-		return "the subscription is suspended (and is still charged); it takes no seat change until it is active again"
-	case sub.Text("status") == model.StatusPending:
-		return "the subscription is still being set up"
-	}
-	return ""
 }
 
 // planEnd ends the line of a subscription that ended at the vendor.
@@ -340,10 +334,11 @@ func (e *Engine) unlinkedCustomers(ctx context.Context, w *world, groups []*grou
 		if linked[tenant.ID] {
 			continue
 		}
-		g := &group{tenants: []model.Record{tenant}}
+		g := &group{tenants: []model.Record{tenant}, label: tenant.Text("name")}
 		if err := e.load(ctx, w, g); err != nil {
 			return err
 		}
+		w.planAlone(g, nil, total)
 		sum := model.Money{}
 		for _, sub := range g.subs {
 			if sub.gone || !billable(sub) {
@@ -434,12 +429,15 @@ func (e *Engine) remember(ctx context.Context, run *activeRun, w *world, p *plan
 			state.Snapshot{Link: link.ID, Side: state.SideVendor, Fields: m.Vendor, Run: run.ID},
 			state.Snapshot{Link: link.ID, Side: state.SidePSA, Fields: m.PSA, Run: run.ID})
 	}
+	if err := e.Store.EndsTold(ctx, p.Fulfilled, run.ID); err != nil {
+		return err
+	}
 	for _, id := range p.Close {
 		if err := e.Store.CloseLink(ctx, id); err != nil {
 			return err
 		}
 	}
-	p.Remember, p.Close = p.Remember[:0], nil
+	p.Remember, p.Close, p.Fulfilled = p.Remember[:0], nil, nil
 	if err := e.Store.PutLinks(ctx, links); err != nil {
 		return err
 	}

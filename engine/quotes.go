@@ -77,7 +77,7 @@ type orderedLine struct {
 
 // WantedKinds are the kinds of an account that some flow wants: those that a discovery lists, and whose age says how fresh the account is. Quotes are read only where a flow has read them before: an account need not have the rights.
 func (e *Engine) WantedKinds(ctx context.Context, a *apply.Account) ([]string, error) {
-	nouns := slices.DeleteFunc(a.Mapping.Kinds(), func(k model.Kind) bool { return k == model.KindQuote || k == model.KindQuoteLine })
+	kinds := a.MappedKinds()
 	for _, noun := range (QuoteRules{Since: model.NewDay(1, 1, 1)}).nouns() {
 		kind, ok := a.NativeKind(noun)
 		if !ok {
@@ -88,10 +88,10 @@ func (e *Engine) WantedKinds(ctx context.Context, a *apply.Account) ([]string, e
 			return nil, err
 		}
 		if swept {
-			nouns = append(nouns, noun)
+			kinds = append(kinds, kind.Name)
 		}
 	}
-	return a.KindsOf(nouns...), nil
+	return kinds, nil
 }
 
 // loadQuotes reads the accepted quotes, and what was ordered before.

@@ -75,26 +75,25 @@ type flowSide struct {
 	nouns   []model.Kind
 }
 
-// flowSides are the vendor's and the PSA's.
-func flowSides(flow Flow) []flowSide {
-	return []flowSide{
-		{flow.Vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}},
-		{flow.PSA, append([]model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}, flow.Quotes.nouns()...)},
+// flowSides are the vendor's and the PSA's. Contacts and quotes are read only where the flow has a use for them.
+func (e *Engine) flowSides(ctx context.Context, flow Flow) ([]flowSide, error) {
+	psa := append([]model.Kind{model.KindCustomer, model.KindProduct, model.KindContract, model.KindLine}, flow.Quotes.nouns()...)
+	people, err := e.wantsPeople(ctx, flow)
+	if people {
+		psa = append(psa, model.KindContact)
 	}
+	return []flowSide{{flow.Vendor, []model.Kind{model.KindCustomer, model.KindProduct, model.KindSubscription}}, {flow.PSA, psa}}, err
 }
 
 // read brings the store up to date with both accounts.
 func (e *Engine) read(ctx context.Context, run *activeRun, flow Flow, opts Options) (sides, error) {
 	var s sides
-	people, err := e.wantsPeople(ctx, flow)
+	into := []**reading{&s.vendor, &s.psa}
+	sides, err := e.flowSides(ctx, flow)
 	if err != nil {
 		return s, err
 	}
-	into := []**reading{&s.vendor, &s.psa}
-	for i, side := range flowSides(flow) {
-		if into[i] == &s.psa && people {
-			side.nouns = append(side.nouns, model.KindContact)
-		}
+	for i, side := range sides {
 		account, err := e.account(side.account)
 		if err != nil {
 			return s, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,10 +139,17 @@ func (r *activeRun) verdict(err error, result Result) (state.RunState, string) {
 		return state.RunPartial, first(notUnderstood(result.Plan)) + "; nothing was lowered or ended there; see trueup inbox"
 	case len(result.Plan.Held) > 0 && result.Plan.Undoes != "":
 		return state.RunHeld, fmt.Sprintf("%d changes of run %s could not be put back; see trueup undo %[2]s", len(result.Plan.Held), result.Plan.Undoes)
+	case len(result.Plan.Held) > 0 && onlyFrozen(result.Plan):
+		return state.RunHeld, fmt.Sprintf("%d changes wait, since the flow writes nothing that costs now: %s", len(result.Plan.Held), result.Plan.Held[0].Detail)
 	case len(result.Plan.Held) > 0:
 		return state.RunHeld, fmt.Sprintf("%d changes wait for a person; see trueup inbox", len(result.Plan.Held))
 	}
 	return state.RunCompleted, ""
+}
+
+// onlyFrozen reports that everything that is held waits for the end of a freeze.
+func onlyFrozen(p plan.Plan) bool {
+	return !slices.ContainsFunc(p.Held, func(h plan.Held) bool { return h.Reason != plan.Frozen })
 }
 
 // first is the first of some sentences, and how many more there are.
@@ -190,43 +198,78 @@ func failures(outcome apply.Outcome) (sentences []string) {
 }
 
 // keepPlan saves the plan under its digest, so that it can be shown and reviewed; and, before it, the plan that lets through what
-// only the flow's limits hold, so that people can approve it.
+// only the flow's limits hold, and the plans of its single matters, so that people can approve them.
 func (e *Engine) keepPlan(ctx context.Context, run *activeRun, within plan.Plan) error {
-	plans := []plan.Plan{within}
-	if released, ok := plan.Release(within); ok && run.narrow == nil { // what is approved is a plan of the whole
-		plans = []plan.Plan{released, within}
+	if run.narrow != nil { // what is approved is a plan of the whole
+		return e.savePlan(ctx, run, within, e.Now())
 	}
-	for _, p := range plans {
-		var body bytes.Buffer
-		if err := plan.Render(&body, p, plan.FormatJSON, 0); err != nil {
-			return fmt.Errorf("write down the plan: %w", err)
+	released, ok := plan.Release(within)
+	for _, ask := range plan.Asks(within) {
+		digest := ask.Plan.Digest()
+		if _, err := e.Store.Plan(ctx, digest); err == nil || digest == released.Digest() {
+			continue
+		} else if !errors.Is(err, state.ErrNotFound) {
+			return err
 		}
-		if err := e.Store.SavePlan(ctx, p.Digest(), p.Flow, run.ID, e.Now(), body.Bytes()); err != nil {
+		if err := e.savePlan(ctx, run, ask.Plan, e.Now().Add(-time.Second)); err != nil { // so that the plan itself is the latest
 			return err
 		}
 	}
-	return nil
+	if ok {
+		if err := e.savePlan(ctx, run, released, e.Now()); err != nil {
+			return err
+		}
+	}
+	return e.savePlan(ctx, run, within, e.Now())
+}
+
+func (e *Engine) savePlan(ctx context.Context, run *activeRun, p plan.Plan, at time.Time) error {
+	var body bytes.Buffer
+	if err := plan.Render(&body, p, plan.FormatJSON, 0); err != nil {
+		return fmt.Errorf("write down the plan: %w", err)
+	}
+	return e.Store.SavePlan(ctx, p.Digest(), p.Flow, run.ID, at, body.Bytes())
 }
 
 // tell puts everything a person should know into the inbox.
 func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Result) error {
 	p := result.Plan
+	told, err := e.Store.Told(ctx, flow.Name)
+	if err != nil {
+		return err
+	}
+	onTicket := func(matter string) string {
+		if t := told[matter]; t.Ticket != "" && t.Closed.IsZero() {
+			return "; see ticket " + t.Ticket
+		}
+		return ""
+	}
 	var findings []state.Finding
 	for _, f := range p.Findings {
 		findings = append(findings, state.Finding{Key: f.Key, Kind: string(f.Kind), Customer: f.Customer, Title: f.Title,
-			Detail: f.Detail, Next: f.Next, Money: f.Money.String()})
+			Detail: f.Detail, Next: f.Next + onTicket(matterOf(p.Flow, f)), Money: f.Money.String()})
 	}
 	release := releaseOf(*result)
+	single := map[string]string{}
 	if run.narrow != nil {
 		release = ""
 	}
+	for _, ask := range plan.Asks(p) {
+		single[ask.Matter] = ask.Plan.Digest()
+	}
 	for _, h := range p.Held {
-		next := h.Next
-		if release != "" && h.Reason.Releasable() {
+		matter, _ := plan.MatterOf(p.Flow, h)
+		detail, next := h.Detail, h.Next+onTicket(matter)
+		if by := p.Rejected[h.Change.ID]; by != "" {
+			detail += "; rejected by " + by
+		} else if one := single[matter]; release != "" && one != "" && one != release {
+			next += "; to release only this: trueup approve " + one
+		}
+		if release != "" && h.Reason.Releasable() && p.Rejected[h.Change.ID] == "" {
 			next += "; to release the plan as it is: trueup approve " + release
 		}
 		findings = append(findings, state.Finding{Key: "held-" + h.Change.ID + "-" + string(h.Reason), Kind: string(h.Reason), Customer: h.Change.Customer,
-			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: h.Detail, Next: next, Money: atStake(h.Change.Effect),
+			Title: fmt.Sprintf("held: %s %s: %s", h.Change.Op, h.Change.Label, h.Reason.Sentence()), Detail: detail, Next: next, Money: atStake(h.Change.Effect),
 			Since: run.Started}) // before anything this run creates, see measure
 	}
 	for _, f := range result.Outcome.Failures {
@@ -236,6 +279,10 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	for _, f := range result.Told.Failures {
 		findings = append(findings, state.Finding{Key: "told-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
 			Title: "not told on the line: " + f.Change.Label, Detail: f.Err.Error(), Next: "the edit itself is not affected; the note is tried again, one that was refused after a day"})
+	}
+	for _, f := range result.Tickets.Failures {
+		findings = append(findings, state.Finding{Key: "ticket-" + f.Change.ID, Kind: "failed_" + string(f.Class), Customer: f.Change.Customer,
+			Title: "not written: " + f.Change.Label, Detail: f.Err.Error(), Next: "the matter itself is in this inbox; the ticket is tried again, one that was refused after a day"})
 	}
 	run.count("changes", len(p.Changes))
 	run.count("held", len(p.Held))
@@ -247,7 +294,7 @@ func (e *Engine) tell(ctx context.Context, run *activeRun, flow Flow, result *Re
 	if run.narrow != nil {
 		return e.tellOf(ctx, run, flow, findings)
 	}
-	_, err := e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
+	_, err = e.Store.SyncFindings(ctx, flow.Name, run.ID, findings, func(state.Finding) bool {
 		return len(run.unread) > 0 // what could not be looked at this time is not settled
 	})
 	return err

@@ -77,7 +77,7 @@ func (e *Engine) collect(ctx context.Context, u *undoing) error {
 		if err := json.Unmarshal(last.Body, &c); err != nil {
 			return fmt.Errorf("read entry %d of the journal: %w", last.Seq, err)
 		}
-		if c.Reason == plan.Told {
+		if c.Reason == plan.Told || c.Tells != nil {
 			continue // what people were told stays told
 		}
 		switch last.State {

@@ -44,7 +44,8 @@ type world struct {
 
 	inFlight  map[string]bool // records and creates whose last write has no known outcome
 	extent    plan.Extent
-	heldSince map[string]time.Time // by customer, see heldSince
+	ends      map[string]state.EndDecision // what people decided about term ends, by endKey
+	heldSince map[string]time.Time         // by customer, see heldSince
 	// heldTogether is since when something is held over a limit together with what was done before, by customer; under "" for the run.
 	heldTogether map[string]time.Time
 	findings     []plan.Finding
@@ -87,6 +88,9 @@ func (e *Engine) translate(ctx context.Context, flow Flow, s sides) (*world, err
 		if err := e.eachRecord(ctx, w, load.side, load.noun, nil, load.keep); err != nil {
 			return nil, err
 		}
+	}
+	if err := e.loadEnds(ctx, w); err != nil {
+		return nil, err
 	}
 	if err := e.loadPeople(ctx, w); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ const (
 	KindContract     Kind = "contract"
 	KindLine         Kind = "line"
 	KindTicket       Kind = "ticket"
+	KindTicketNote   Kind = "ticket_note"
 	KindQuote        Kind = "quote"
 	KindQuoteLine    Kind = "quote_line"
 	KindInvoice      Kind = "invoice"
@@ -91,6 +92,7 @@ var Tables = []Table{
 		{Name: "phone", Type: TypeText, Doc: "Main telephone number."},
 		{Name: "currency", Type: TypeText, Doc: "Billing currency, ISO 4217."},
 		{Name: "active", Type: TypeBool, Doc: "The company may be bought for and billed."},
+		{Name: "credit_hold", Type: TypeBool, Doc: "The PSA says stop: no seats are added for the company while the flow's guards.credit_hold is increase."},
 		{Name: "status", Type: TypeText, Doc: "Status by its name in the PSA."},
 		{Name: "types", Type: TypeList, Doc: "Types by name in the PSA, such as Customer."},
 		{Name: "billing_name", Type: TypeText, Doc: "Company name on the vendor's bills, where that can be another one."},
@@ -132,11 +134,15 @@ var Tables = []Table{
 		{Name: "created", Type: TypeInstant, Doc: "When it was first bought, UTC."},
 		{Name: "term_end", Type: TypeDay, Doc: "Last day of the current term, inclusive (UTC)."},
 		{Name: "cancel_until", Type: TypeInstant, Doc: "Last moment at which it may be cancelled, UTC; empty when the window is closed."},
+		{Name: "least", Type: TypeQuantity, Doc: "Fewest seats that the vendor sells of this product in one subscription. Not delivered where it is not known."},
+		{Name: "most", Type: TypeQuantity, Doc: "Most seats that the vendor sells of this product in one subscription. Not delivered where it is not known."},
+		{Name: "promotion", Type: TypeText, Doc: "Promotion it was bought with; its price ends with the term. Empty without one."},
 		{Name: "reducible", Type: TypeQuantity, Doc: "Seats that may be removed right now with a refund."},
 		{Name: "reducible_until", Type: TypeList, Doc: "How many of these until when, UTC, each as a text like \"4 until 2031-03-11T13:04:55Z\"."},
 		{Name: "auto_renew", Type: TypeBool, Doc: "Renews by itself at the end of the term."},
 		{Name: "next_quantity", Type: TypeQuantity, Doc: "Seats scheduled for the next term; empty when nothing is scheduled."},
 		{Name: "at_end", Type: TypeText, Allowed: []string{"renew", "cancel", "extend", "transition", "other"}, Doc: "What the vendor is told to do when the term ends; empty when nobody said."},
+		{Name: "next_product", Type: TypeText, Ref: KindProduct, Doc: "Product key scheduled for the next term; empty when nothing is scheduled."},
 		{Name: "next_term", Type: TypeText, Doc: "Term scheduled after this one; empty when nothing is scheduled."},
 		{Name: "reference", Type: TypeText, Doc: "What it is called at the vendor; an order that trueup makes is found again by it."},
 		{Name: "parent", Type: TypeText, Ref: KindSubscription, Doc: "The subscription this add-on belongs to; empty for base products."},
@@ -174,8 +180,18 @@ var Tables = []Table{
 	{KindTicket, "A service ticket.", []Field{
 		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},
 		{Name: "summary", Type: TypeText, Doc: "One line."},
+		{Name: "board", Type: TypeText, Doc: "Board, or queue, by its name in the PSA."},
 		{Name: "status", Type: TypeText, Doc: "Status by its name on its board."},
-		{Name: "external_id", Type: TypeText, Doc: "The finding it belongs to."},
+		{Name: "type", Type: TypeText, Doc: "Type by its name on its board."},
+		{Name: "priority", Type: TypeText, Doc: "Priority by its name in the PSA."},
+		{Name: "body", Type: TypeText, Doc: "What it says when it is opened, for technicians only."},
+		{Name: "closed", Type: TypeBool, Doc: "Its status is one that closes it."},
+		{Name: "external_id", Type: TypeText, Doc: "The matter it belongs to; a ticket whose creation was interrupted is found by it."},
+		{Name: "changed_by", Type: TypeText, Doc: "Who changed it last."},
+	}},
+	{KindTicketNote, "A note on a ticket, for technicians only.", []Field{
+		{Name: "ticket", Type: TypeText, Ref: KindTicket, Doc: "Native id of the ticket."},
+		{Name: "text", Type: TypeText, Doc: "What it says."},
 	}},
 	{KindQuote, "An offer to a customer.", []Field{
 		{Name: "customer", Type: TypeText, Ref: KindCustomer, Doc: "Native id of the customer."},

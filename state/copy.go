@@ -30,9 +30,11 @@ var kept = []struct{ table, key string }{
 	{"journal", "tenant, seq"},
 	{"intents", "tenant, intent"},
 	{"decisions", "tenant, id"},
+	{"told", "tenant, flow, matter"},
 	{"wishes", "tenant, flow, company"},
 	{"hints", "tenant, flow, account, kind, parent, id"},
 	{"hints_seen", "tenant, account, message"},
+	{"end_decisions", "tenant, id"},
 }
 
 // Copied says what a copy holds.

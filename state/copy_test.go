@@ -58,9 +58,10 @@ func fill(t testing.TB, dsn string) {
 		_, wishErr := s.PutWish(ctx, state.Wish{Flow: "flow", Company: "1", Person: "ann"})
 		_, hintErr := s.GiveHints(ctx, []state.Message{{Account: "psa", ID: "m1", Expires: run.Started.AddDate(1, 0, 0), Hints: []state.Hint{{Flow: "flow", Account: "psa", Ref: connectors.Ref{Kind: "addition", Parent: "7"}}}}})
 		_, decideErr := s.Decide(ctx, state.Decision{Digest: "d1", Flow: "flow", Person: "ann", Verdict: state.Rejected})
+		_, endErr := s.DecideEnd(ctx, state.EndDecision{Flow: "flow", Customer: "c1", Subscription: "s1", TermEnd: model.NewDay(2031, 3, 31), Action: "renew", Person: "ann"})
 		for _, err := range []error{
 			write(s), s.SetSwept(ctx, "microsoft", "customer", run.Started), s.SetGaps(ctx, "microsoft", "customer", []connectors.Gap{{Parent: "c"}}),
-			upsertErr, findingErr, decideErr, wishErr, hintErr,
+			upsertErr, findingErr, decideErr, wishErr, hintErr, endErr, s.PutTold(ctx, state.Told{Flow: "flow", Matter: "m", Account: "psa", Ticket: "7"}),
 			s.PutLinks(ctx, []state.Link{{ID: "l1", Flow: "flow", Kind: model.KindLine, Vendor: end, PSA: end}}),
 			s.Append(ctx, intended("i1"), intended("i2")),
 			s.Settle(ctx, done, []state.Snapshot{{Link: "l1", Side: state.SidePSA, Fields: model.Fields{"quantity": model.Int(3)}}}, nil),

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,15 +107,23 @@ func (s *Store) UseApproval(ctx context.Context, digest string, people int, run 
 	return used, nil
 }
 
-// Standing are the decisions that count at a time, one of each person: the last one, unless it was used or has expired.
+// samePerson is what two names of one person have in common: who types at two machines, or at one and on a ticket, is one person.
+func samePerson(name string) string {
+	who, _, _ := strings.Cut(name, "@")
+	return strings.ToLower(strings.TrimSpace(who))
+}
+
+// Standing are the decisions that count at a time, one of each person: the last one, unless it was used or has expired. A person is known by
+// the name before the @: ann@desk at the command line and ann@psa on a ticket are not two people.
 func Standing(all []Decision, now time.Time) (approved, rejected []Decision) {
 	last := map[string]Decision{}
 	var people []string
 	for _, d := range all {
-		if _, known := last[d.Person]; !known {
-			people = append(people, d.Person)
+		who := samePerson(d.Person)
+		if _, known := last[who]; !known {
+			people = append(people, who)
 		}
-		last[d.Person] = d
+		last[who] = d
 	}
 	for _, person := range people {
 		switch d := last[person]; {

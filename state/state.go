@@ -8,6 +8,7 @@
 //   - runs, findings and plans: what was done, what a person should know, what was proposed (runs.go, findings.go, plans.go);
 //   - the journal: every intended change and what became of it; append-only and hash-chained (journal.go, docs/journal.md);
 //   - the lock: which daemons are alive, by leases that expire; one of a file, several of a server (lock.go);
+//   - told: which ticket tells people of a matter, and what it said last (told.go);
 //   - budgets: when the next request of an account may begin, whoever sends it (budgets.go).
 //
 // The database is SQLite (sqlite.go) or PostgreSQL (postgres.go); what differs is a dialect, and both pass the same suite (statetest).

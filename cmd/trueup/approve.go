@@ -29,18 +29,22 @@ under what is held; it names the whole plan with what would be let through. If a
 approval is worth nothing. What is held for any other reason stays held. Approving writes to no system: trueup apply DIGEST does what was
 approved, and a flow with mode: write does it in its next run.
 
+Beside the whole plan, inbox and tickets name a digest for each single matter: a change that is over a limit, or all changes that the
+limit of one customer or of the run holds together. Approving that lets through exactly this matter, and nothing else.
+
 Who approved, when and why is kept, and written into the journal with each change that was let through. Where the flow says
-approve: {people: 2}, two different people must approve.`,
+approve: {people: 2}, two different people must approve; ann@desk and ann@laptop are one. Where it says by: [ticket] only, the status
+of a ticket approves and rejects, and this command is refused.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			if lasts <= 0 {
+			if lasts <= 0 && c.Flags().Changed("for") {
 				return usageError{fmt.Errorf("--for %s is no time in which the approval could be used", lasts)}
 			}
-			return a.decide(c.Context(), given[0], state.Decision{Verdict: state.Approved, Reason: reason, Expires: time.Now().Add(lasts)})
+			return a.decide(c.Context(), given[0], state.Decision{Verdict: state.Approved, Reason: reason}, lasts)
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for those who ask later")
-	c.Flags().DurationVar(&lasts, "for", engine.ApprovedFor, "how long the approval can be used")
+	c.Flags().DurationVar(&lasts, "for", 0, "how long the approval can be used (default: what the flow says, or 24h)")
 	return c
 }
 
@@ -49,10 +53,11 @@ func (a *app) rejectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reject DIGEST",
 		Short: "Refuse to let one plan go over the flow's limits",
-		Long:  `reject is the opposite of approve: the plan stays within the limits whatever others approve, until the same person approves it.`,
-		Args:  args(cobra.ExactArgs(1)),
+		Long: `reject is the opposite of approve: the plan, or the single matter, stays within the limits whatever others approve, until the same
+person approves it. The line and the ticket say who rejected it.`,
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
-			return a.decide(c.Context(), given[0], state.Decision{Verdict: state.Rejected, Reason: reason})
+			return a.decide(c.Context(), given[0], state.Decision{Verdict: state.Rejected, Reason: reason}, 0)
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for those who ask later")
@@ -73,8 +78,8 @@ type decisionJSON struct {
 	Lifted   []plan.Held `json:"lifted"`
 }
 
-// decide keeps what the person at the keyboard says about a plan.
-func (a *app) decide(ctx context.Context, digest string, d state.Decision) error {
+// decide keeps what the person at the keyboard says about a plan. An approval lasts as long as it says, or as the flow says.
+func (a *app) decide(ctx context.Context, digest string, d state.Decision, lasts time.Duration) error {
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -92,6 +97,8 @@ func (a *app) decide(ctx context.Context, digest string, d state.Decision) error
 	switch {
 	case !ok:
 		return usageError{fmt.Errorf("plan %s is for flow %q, which %s does not name any more", saved.Digest, saved.Flow, s.File)}
+	case flow.Approve.NoCLI:
+		return usageError{fmt.Errorf("flow %s is approved and rejected on tickets only; set the status of the ticket, or name cli in approve.by in %s", flow.Name, flow.File)}
 	case len(document.Lifted) == 0 && document.Release != "":
 		return usageError{fmt.Errorf("plan %s stays within the limits; what they hold is named by %s", saved.Digest, document.Release)}
 	case len(document.Lifted) == 0:
@@ -101,6 +108,9 @@ func (a *app) decide(ctx context.Context, digest string, d state.Decision) error
 		return err
 	}
 	d.Digest, d.Flow = saved.Digest, saved.Flow
+	if d.Verdict == state.Approved {
+		d.Expires = time.Now().Add(cmp.Or(lasts, flow.Approve.Lasts()))
+	}
 	if d, err = s.store.Decide(ctx, d); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trueup-sync/trueup/engine"
+	"github.com/trueup-sync/trueup/engine/plan"
 	"github.com/trueup-sync/trueup/internal/daemon"
 	"github.com/trueup-sync/trueup/model"
 	"github.com/trueup-sync/trueup/state"
@@ -222,6 +224,9 @@ func writeInbox(w io.Writer, inbox []findingJSON, everything bool) {
 		fmt.Fprintln(w, "the inbox is empty")
 		return
 	}
+	if !everything {
+		inbox = grouped(inbox)
+	}
 	for i, f := range inbox {
 		if i == shortList && !everything {
 			fmt.Fprintf(w, "… and %d more (--all shows them)\n", len(inbox)-i)
@@ -237,6 +242,40 @@ func writeInbox(w io.Writer, inbox []findingJSON, everything bool) {
 		}
 		fmt.Fprintf(w, "%s%s%s\n    %s\n    next: %s\n", money, who, f.Title, f.Detail, f.Next)
 	}
+}
+
+// grouped shows kinds of findings of which there are many as one, in the place of the dearest.
+func grouped(inbox []findingJSON) (shown []findingJSON) {
+	count := map[string]int{}
+	totals := map[string]map[string]model.Money{}
+	for _, f := range inbox {
+		count[f.Kind]++
+		if m, err := model.ParseMoney(f.Money); err == nil {
+			if totals[f.Kind] == nil {
+				totals[f.Kind] = map[string]model.Money{}
+			}
+			sum, err := totals[f.Kind][m.Currency()].Add(m)
+			if err == nil { // the key is the currency
+				totals[f.Kind][m.Currency()] = sum
+			}
+		}
+	}
+	said := map[string]bool{}
+	for _, f := range inbox {
+		title, next, group := plan.Grouped(plan.Reason(f.Kind), count[f.Kind])
+		switch {
+		case !group:
+			shown = append(shown, f)
+		case !said[f.Kind]:
+			said[f.Kind] = true
+			var parts []string
+			for _, currency := range slices.Sorted(maps.Keys(totals[f.Kind])) {
+				parts = append(parts, totals[f.Kind][currency].Round(model.MinorDigits(currency)).Display()+" a month")
+			}
+			shown = append(shown, findingJSON{Kind: f.Kind, Title: title, Detail: cmp.Or(strings.Join(parts, ", "), "no price is known"), Next: next})
+		}
+	}
+	return shown
 }
 
 func (a *app) whyCommand() *cobra.Command {

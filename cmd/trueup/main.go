@@ -93,7 +93,7 @@ Nothing is changed unless a command says so: look with plan, change with apply. 
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.checkCommand(), a.discoverCommand(), a.planCommand(), a.applyCommand(), a.approveCommand(), a.rejectCommand(), a.undoCommand(), a.runCommand(),
-		a.statusCommand(), a.runsCommand(), a.linksCommand(), a.customersCommand(), a.inboxCommand(), a.whyCommand(), a.auditCommand(), a.stateCommand(), a.hooksCommand(), a.mappingCommand(), a.sandboxCommand(), a.versionCommand())
+		a.statusCommand(), a.runsCommand(), a.linksCommand(), a.customersCommand(), a.inboxCommand(), a.renewalsCommand(), a.reportCommand(), a.whyCommand(), a.auditCommand(), a.stateCommand(), a.hooksCommand(), a.mappingCommand(), a.sandboxCommand(), a.versionCommand())
 	return root
 }
 

@@ -210,6 +210,15 @@ type outcomeJSON struct {
 	Skipped int           `json:"skipped"`
 	Held    int           `json:"held"`
 	Failure []failureJSON `json:"failures"`
+	Kept    []keptJSON    `json:"scheduled_again"`
+}
+
+// keptJSON is what a vendor deleted with a change inside the term, and was scheduled again with it.
+type keptJSON struct {
+	Change   string             `json:"change"`
+	Customer string             `json:"customer"`
+	Label    string             `json:"label"`
+	Fields   []plan.FieldChange `json:"fields"`
 }
 
 type failureJSON struct {
@@ -234,13 +243,16 @@ func order(x, y bool) int {
 func (a *app) showOutcome(result engine.Result) error {
 	o := result.Outcome
 	out := outcomeJSON{Run: result.Run.ID, Flow: result.Plan.Flow, State: string(result.Run.State), Reason: result.Run.Reason, Digest: result.Digest, Done: o.Done,
-		Failed: o.Failed, Unknown: o.Unknown, Skipped: o.Skipped, Held: len(result.Plan.Held), Failure: []failureJSON{}}
+		Failed: o.Failed, Unknown: o.Unknown, Skipped: o.Skipped, Held: len(result.Plan.Held), Failure: []failureJSON{}, Kept: []keptJSON{}}
 	// What was tried comes first: it is why the rest was not.
 	slices.SortFunc(o.Failures, func(x, y apply.Failure) int {
 		return cmp.Or(order(x.Skipped, y.Skipped), cmp.Compare(x.Change.Customer, y.Change.Customer), cmp.Compare(x.Change.Label, y.Change.Label))
 	})
 	for _, f := range o.Failures {
 		out.Failure = append(out.Failure, failureJSON{f.Change.ID, f.Change.Customer, f.Change.Label, string(f.Class), f.Err.Error(), !f.Skipped})
+	}
+	for _, c := range o.Kept {
+		out.Kept = append(out.Kept, keptJSON{c.ID, c.Customer, c.Label, c.Keeps})
 	}
 	err := a.show(out, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d done, %d failed, %d without a known outcome, %d not tried, %d held\n", out.State, out.Done, out.Failed, out.Unknown, out.Skipped, out.Held)
@@ -250,6 +262,11 @@ func (a *app) showOutcome(result engine.Result) error {
 				break
 			}
 			fmt.Fprintf(w, "  %s · %s: %s\n", f.Customer, f.Label, f.Error)
+		}
+		for _, k := range out.Kept {
+			for _, f := range k.Fields {
+				fmt.Fprintf(w, "  %s · %s: %s stays %s; the vendor had deleted it with the change, and it was scheduled again\n", k.Customer, k.Label, f.Field, f.To)
+			}
 		}
 	})
 	if err != nil {

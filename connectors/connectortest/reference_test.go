@@ -69,6 +69,10 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 				add("catalogItem", "p"+n, "", model.Fields{"identifier": model.Text("P" + n), "description": model.Text("Product " + n)})
 				add("agreement", "a"+n, "", model.Fields{"name": model.Text("Cloud"), "type": model.Text("Cloud"),
 					"company": model.Text("c" + n), "startDate": day})
+				add("ticket", "t"+n, "", model.Fields{"summary": model.Text("Ticket " + n), "company": model.Text("c" + n), "board": model.Text("Cloud"), "type": model.Text("Subscription"), "externalXRef": model.Text("x" + n)})
+				for j := range 2 {
+					add("ticketNote", "t"+n+"-"+strconv.Itoa(j), "t"+n, model.Fields{"text": model.Text("Note")})
+				}
 				for j := range 3 {
 					add("addition", "a"+n+"-"+strconv.Itoa(j), "a"+n, model.Fields{"product": model.Text("p0"), "quantity": model.Int(7),
 						"unitPrice": money(t, "12.50 GBP"), "unitCost": money(t, "9.1234 GBP"), "effectiveDate": day})
@@ -144,6 +148,16 @@ func reference(bend func(everything, *zap.Logger) connectors.Connector) Subject 
 					"productItem": {
 						Ref: connectors.Ref{Kind: "productItem", ID: "i1"}, Missing: connectors.Ref{Kind: "productItem", ID: "none"},
 						Count: count("productItem"), EditField: "quantity", Edit: edit("quantity"),
+					},
+					"ticket": {
+						Ref: connectors.Ref{Kind: "ticket", ID: "t1"}, Missing: connectors.Ref{Kind: "ticket", ID: "none"},
+						Count: count("ticket"), EditField: "summary", Edit: edit("summary"),
+						Create: request("ticket", "", model.Fields{"summary": model.Text("New"), "company": model.Text("c1"), "board": model.Text("Cloud"), "externalXRef": model.Text("x-new")}),
+					},
+					"ticketNote": {
+						Ref: connectors.Ref{Kind: "ticketNote", ID: "t1-1", Parent: "t1"}, Missing: connectors.Ref{Kind: "ticketNote", ID: "none", Parent: "t1"},
+						Count: count("ticketNote"), EditField: "text", Edit: edit("text"),
+						Create: request("ticketNote", "t1", model.Fields{"text": model.Text("New note")}),
 					},
 				},
 			}

@@ -26,7 +26,7 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 	}
 	// probe reports whether a kind may be read; only an error that is not about this kind ends the check.
 	probe := func(name string, r resource, parent string) (int, bool, error) {
-		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: name, record: under(parent)})
+		n, err := c.count(ctx, search{path: r.collection(parent), conditions: c.conditions(r.kind), op: name, record: under(r.kind, parent)})
 		switch class := connectors.ClassOf(err); {
 		case err == nil:
 			grant(name, "")
@@ -40,8 +40,8 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 	refused, asked := 0, 0
 	var agreements, companies bool
 	for _, r := range resources {
-		if r.kind == kindAddition {
-			continue // its path needs an agreement
+		if above[r.kind] != "" || r.kind == kindTicket {
+			continue // the path of the first needs a parent; tickets are looked at below
 		}
 		if r.kind == kindOffer || r.kind == kindOffered {
 			// Only flows that turn quotes into orders need it.
@@ -83,6 +83,15 @@ func (c *Connector) Check(ctx context.Context) (connectors.Report, error) {
 		if err := c.checkAgreements(ctx, op, probe, grant, deny); err != nil {
 			return connectors.Report{}, err
 		}
+	}
+	// Tickets are needed only where a flow opens them, so that a role without them lacks nothing.
+	tickets := resourceOf(kindTicket)
+	_, err := c.count(ctx, search{path: tickets.path, conditions: c.conditions(kindTicket), op: op, record: "of tickets"})
+	switch class := connectors.ClassOf(err); {
+	case err == nil:
+		grant("read tickets", "needed where a flow opens tickets")
+	case class != connectors.ClassAuth && class != connectors.ClassInvalid && class != connectors.ClassMissing:
+		return connectors.Report{}, err
 	}
 	info, _, err := c.getObject(ctx, "/system/info", op, "of the system information")
 	switch class := connectors.ClassOf(err); {

@@ -24,7 +24,7 @@ func lines(r connectors.Report) []string {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	all := []string{"keep subscription ids on additions", "keep tenant ids on companies", "read additions", "read agreements", "read catalog items", "read companies", "read contacts",
-		"read opportunities (for quotes)", "read products on opportunities (for quotes)", "read system information"}
+		"read opportunities (for quotes)", "read products on opportunities (for quotes)", "read system information", "read tickets"}
 	without := func(names ...string) []string {
 		return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(names, s) })
 	}
@@ -42,7 +42,9 @@ func TestCheck(t *testing.T) {
 		"no opportunities": {forbid: "opportunities", want: append([]string{"- read opportunities (for quotes)", "- read products on opportunities (for quotes)"},
 			without("read opportunities (for quotes)", "read products on opportunities (for quotes)")...), reasons: []string{"security role"}},
 		"no additions": {forbid: "additions", want: append([]string{"- read additions"}, without("read additions", "keep subscription ids on additions")...), reasons: []string{"security role"}},
-		"no system":    {forbid: "system", want: append([]string{"- read system information"}, without("read system information")...)},
+		// Tickets are needed only where a flow opens them, so that nothing is missing without them.
+		"no tickets": {forbid: "tickets", want: without("read tickets")},
+		"no system":  {forbid: "system", want: append([]string{"- read system information"}, without("read system information")...)},
 		"no custom fields": {options: []option{server(func(o *connectwisetest.Options) { o.Bare = true })},
 			want: append([]string{"- keep tenant ids on companies"}, without("keep tenant ids on companies")...), reasons: []string{`no custom field "Vendor Tenant Ids"`, "in the serial number"}},
 		"types": {options: []option{setting("agreement_types", "Cloud Services,Clouds")}, want: append([]string{`- look at agreements of type "Clouds"`},

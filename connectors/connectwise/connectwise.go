@@ -25,6 +25,9 @@
 // A new company gets a short name made from its name, one site for its address, and the type in default_company_type. A company
 // of the same name that does not keep the tenant id is never taken for it: the create is refused, and a person links the two.
 //
+// Tickets. Only tickets that trueup opened are listed; a create first looks for one with the same external reference, and a note for
+// one with the same text on the ticket. What they say is internal, and no contact is sent an e-mail.
+//
 // A seat change is made in place: it counts for the whole open billing period, as the PSA does not prorate an edited
 // quantity. Days travel as midnights UTC, so a day never shifts.
 //
@@ -67,6 +70,8 @@ const (
 	kindAddition  = "addition"
 	kindOffer     = "opportunity"
 	kindOffered   = "productItem"
+	kindTicket    = "ticket"
+	kindNote      = "ticketNote"
 )
 
 const (
@@ -128,6 +133,18 @@ var descriptor = connectors.Descriptor{
 			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead},
 			Fields:    fieldsOf(offeredMembers),
 			Doc:       "A product that stands on an opportunity. Products of tickets, projects and orders are not read.",
+		},
+		{
+			Name: kindTicket, Title: "Service ticket",
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
+			Fields:    fieldsOf(ticketMembers), Custom: customPrefix,
+			Doc: "A service ticket. Only those that trueup opened are listed: the ones whose external reference begins with trueup-. Board, status, type and priority are given by their names; one that is inactive is refused.",
+		},
+		{
+			Name: kindNote, Title: "Ticket note", Parent: kindTicket,
+			Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate},
+			Fields:    fieldsOf(noteMembers),
+			Doc:       "A note on a ticket. Those that trueup writes are internal: customers do not see them.",
 		},
 	},
 	Settings: []connectors.Setting{

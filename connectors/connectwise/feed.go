@@ -169,7 +169,11 @@ func (c *Connector) Changes(ctx context.Context, since string) (connectors.Chang
 	var failed error
 	answered := 0
 	for _, r := range resources {
-		if r.kind == kindAddition || !next.Offers && (r.kind == kindOffer || r.kind == kindOffered) {
+		switch {
+		case r.kind == kindAddition, !next.Offers && (r.kind == kindOffer || r.kind == kindOffered):
+			continue
+		case r.kind == kindTicket, r.kind == kindNote:
+			changes.Scan[r.kind] = "tickets are looked at one by one when they matter, so the feed does not ask for them"
 			continue
 		}
 		conditions := "lastUpdated > " + c.moment(was.Since.Add(-overlap))

@@ -17,6 +17,8 @@ var rejects = []connectors.Reject{
 	{What: "Prices and costs keep at most four decimals; some tenants keep two. A rounded price is accepted.", Verified: "unverified (integrators report two to four)"},
 	{What: "A company identifier has at most 25 characters and is unique, a name at most 50.", Verified: "unverified (vendor's API description 2022.1)"},
 	{What: "Some tenants want an address, a site or a status before they make a company.", Verified: "unverified (comment in the vendor's API description)"},
+	{What: "A ticket's summary and its external reference have at most 100 characters; its status and type are those of its board.", Verified: "unverified (vendor's API description 2022.1)"},
+	{What: "What a ticket is opened with is not delivered any more afterwards; it stands among its notes.", Verified: "unverified (vendor's API description 2022.1)"},
 	{What: "An agreement needs a contact of its company.", Verified: "unverified (vendor's API description 2025.1)"},
 	{What: "Cancelled date is the last billed day, inclusive.", Verified: "unverified (one integrator's guide; look at one invoice of yours)"},
 	{What: "Custom fields that are not in the array of a change lose their value; trueup always sends all of them.", Verified: "unverified (integrators' notes)"},

@@ -50,6 +50,8 @@ func (c *Connector) conditions(kind string) string {
 		return "type/name in (" + strings.Join(quoted, ",") + ")"
 	case kind == kindOffered:
 		return "opportunity/id>0"
+	case kind == kindTicket:
+		return "externalXRef like " + quote(ownTickets+"*")
 	}
 	return ""
 }
@@ -61,8 +63,11 @@ func (c *Connector) List(ctx context.Context, req connectors.ListRequest, yield 
 	if err != nil {
 		return connectors.Listing{}, err
 	}
-	if req.Kind == kindAddition {
+	switch req.Kind {
+	case kindAddition:
 		return c.listAdditions(ctx, r, req.Parents, yield)
+	case kindNote:
+		return c.listNotes(ctx, r, req.Parents, yield)
 	}
 	if req.Kind == kindOffer {
 		if err := c.readStatuses(ctx, op); err != nil {
@@ -143,7 +148,7 @@ func (c *Connector) listAdditions(ctx context.Context, r resource, parents []str
 	parents = slices.Compact(parents)
 	failures := 0
 	learned := lesson{}
-	err := c.each(ctx, parents, func(ctx context.Context, parent string) batch { return c.additionsOf(ctx, r, parent) }, func(b batch) error {
+	err := c.each(ctx, r, parents, func(b batch) error {
 		switch class := connectors.ClassOf(b.err); {
 		case (class == connectors.ClassTransient || class == connectors.ClassAuth) && ctx.Err() == nil && failures < tolerated:
 			failures++
@@ -172,10 +177,10 @@ func (c *Connector) listAdditions(ctx context.Context, r resource, parents []str
 	return listing, c.conclude(ctx, learned)
 }
 
-// additionsOf reads the additions of one agreement.
-func (c *Connector) additionsOf(ctx context.Context, r resource, parent string) batch {
+// under reads the records of a kind under one parent.
+func (c *Connector) under(ctx context.Context, r resource, parent string) batch {
 	b := batch{parent: parent}
-	s := search{path: r.collection(parent), op: "list additions", record: "of agreement " + parent, counted: true}
+	s := search{path: r.collection(parent), op: "list " + r.noun, record: under(r.kind, parent), counted: true}
 	f, err := c.all(ctx, s, func(o object, _ []byte) error {
 		rec, err := c.record(r, parent, o)
 		if err != nil {
@@ -188,14 +193,14 @@ func (c *Connector) additionsOf(ctx context.Context, r resource, parent string) 
 	b.err = err
 	if why := f.short(); err == nil && why != "" {
 		b.gaps = append(b.gaps, connectors.Gap{Parent: parent, Class: connectors.ClassTransient,
-			Reason: fmt.Sprintf("the list of additions of agreement %s is short: %s; run again", parent, why)})
+			Reason: fmt.Sprintf("the list of %s %s is short: %s; run again", r.noun, under(r.kind, parent), why)})
 	}
 	return b
 }
 
 // each fetches for every parent, as many at once as the account allows, and emits from this goroutine in the order of
 // parents. At most that many results wait, so memory stays flat. It returns when nothing of it runs any more.
-func (c *Connector) each(ctx context.Context, parents []string, fetch func(context.Context, string) batch, emit func(batch) error) error {
+func (c *Connector) each(ctx context.Context, r resource, parents []string, emit func(batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -210,7 +215,7 @@ func (c *Connector) each(ctx context.Context, parents []string, fetch func(conte
 			case <-ctx.Done():
 				return
 			}
-			running.Go(func() { slot <- fetch(ctx, parent) })
+			running.Go(func() { slot <- c.under(ctx, r, parent) })
 		}
 	})
 	for slot := range queue {
@@ -219,7 +224,7 @@ func (c *Connector) each(ctx context.Context, parents []string, fetch func(conte
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		e := c.fail(connectors.ClassTransient, "list additions", "", "", "stopped before it was finished", "")
+		e := c.fail(connectors.ClassTransient, "list "+r.noun, "", "", "stopped before it was finished", "")
 		e.Err = err
 		return e
 	}
@@ -249,8 +254,10 @@ func (c *Connector) read(ctx context.Context, op string, ref connectors.Ref, abi
 	if err := c.number(op, "a "+ref.Kind, ref.ID); err != nil {
 		return nil, connectors.Record{}, err
 	}
-	if ref.Kind == kindAddition {
-		if err := c.number(op, "an agreement", ref.Parent); err != nil {
+	parent := ""
+	if home := above[ref.Kind]; home != "" {
+		parent = ref.Parent
+		if err := c.number(op, "a parent "+home, parent); err != nil {
 			return nil, connectors.Record{}, err
 		}
 	}
@@ -260,10 +267,6 @@ func (c *Connector) read(ctx context.Context, op string, ref connectors.Ref, abi
 	}
 	if ref.Kind == kindCompany && o["deletedFlag"] == true {
 		return nil, connectors.Record{}, c.fail(connectors.ClassMissing, op, describe(ref), "", "the company was deleted in the PSA", "link another one, or bring it back")
-	}
-	parent := ""
-	if ref.Kind == kindAddition {
-		parent = ref.Parent
 	}
 	if ref.Kind == kindOffer {
 		if err := c.knowStatus(ctx, op, o); err != nil {
@@ -276,8 +279,5 @@ func (c *Connector) read(ctx context.Context, op string, ref connectors.Ref, abi
 
 // describe names a record in errors.
 func describe(ref connectors.Ref) string {
-	if ref.Kind == kindAddition {
-		return ref.ID + " of agreement " + ref.Parent
-	}
-	return ref.ID
+	return strings.TrimSpace(ref.ID + " " + under(ref.Kind, ref.Parent))
 }

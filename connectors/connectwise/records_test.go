@@ -282,7 +282,7 @@ func TestIDsBelongToNoPath(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, ref := range []connectors.Ref{
-		{Kind: kindCompany, ID: "1/merge"}, {Kind: kindCompany, ID: ""}, {Kind: kindAddition, ID: "1", Parent: "../1"}, {Kind: kindAddition, ID: "1"}, {Kind: "ticket", ID: "1"},
+		{Kind: kindCompany, ID: "1/merge"}, {Kind: kindCompany, ID: ""}, {Kind: kindAddition, ID: "1", Parent: "../1"}, {Kind: kindAddition, ID: "1"}, {Kind: "invoice", ID: "1"}, {Kind: kindNote, ID: "1"}, {Kind: kindTicket, ID: "1/notes"},
 	} {
 		_, err := w.c.Read(t.Context(), ref)
 		wantError(t, err, connectors.ClassInvalid, "")

@@ -20,7 +20,9 @@ import (
 
 // TestConformance is not parallel: the scenario "leaks" needs the process to itself.
 func TestConformance(t *testing.T) {
-	connectortest.Run(t, connectortest.Subject{New: subject})
+	connectortest.Run(t, connectortest.Subject{New: subject, Skips: map[string]string{
+		"ticket.initialInternalAnalysis": "the PSA takes it when a ticket is opened and never delivers it",
+	}})
 }
 
 const planted = "planted-private-key-4711"
@@ -44,7 +46,7 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 	for i := range 4 {
 		fake.AddCatalogItem(connectwisetest.CatalogItem{Identifier: "ITEM-" + strconv.Itoa(i), Price: "3.5", Class: []string{"Service", "Bundle"}[i%2]})
 	}
-	var companies, agreements, lines, people []int
+	var companies, agreements, lines, people, tickets []int
 	for i := range 3 {
 		n := strconv.Itoa(i)
 		company := fake.AddCompany(connectwisetest.Company{Identifier: "customer" + n, Name: "Customer " + n, City: "Leeds", Zip: "0123" + n, Country: "United Kingdom",
@@ -53,6 +55,8 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 		people = append(people, fake.AddContact(connectwisetest.Contact{Company: company, FirstName: "Ada", LastName: "Smith", Email: "ada@customer" + n + ".example.com", Phone: "0100", Default: true}))
 		agreement := fake.AddAgreement(connectwisetest.Agreement{Name: "Cloud " + n, Company: company, Contact: people[i], Start: "2031-01-01", NextInvoice: "2031-03-01"})
 		agreements = append(agreements, agreement)
+		tickets = append(tickets, fake.AddTicket(connectwisetest.Ticket{Company: company, Board: "Cloud", Summary: "Held", ExternalXRef: "trueup-" + n, Notes: []string{"first", "second", "third"}}))
+		fake.AddTicket(connectwisetest.Ticket{Company: company, Board: "Help Desk", Summary: "The printer is out of paper"})
 		for j := range 3 {
 			lines = append(lines, fake.AddAddition(connectwisetest.Addition{Agreement: agreement, Product: product, Quantity: "7", LessIncluded: "1", UnitPrice: "12.5", UnitCost: "9.1234",
 				Custom: map[string]string{"Vendor Subscription Id": "subscription-" + n + "-" + strconv.Itoa(j)}}))
@@ -102,6 +106,7 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 	}
 	ref := func(kind string, id int) connectors.Ref { return connectors.Ref{Kind: kind, ID: strconv.Itoa(id)} }
 	line := connectors.Ref{Kind: "addition", ID: strconv.Itoa(lines[4]), Parent: strconv.Itoa(agreements[1])}
+	note := connectors.Ref{Kind: "ticketNote", ID: strconv.Itoa(fake.IDs("ticketNote")[4]), Parent: strconv.Itoa(tickets[1])}
 	edit := func(field string) func(connectors.Ref, model.Value) {
 		return func(ref connectors.Ref, v model.Value) {
 			id, _ := strconv.Atoi(ref.ID)
@@ -165,6 +170,19 @@ func subject(t testing.TB, log *zap.Logger) connectortest.Instance {
 			},
 			"productItem": {
 				Ref: ref("productItem", offered[1]), Missing: ref("productItem", 99999), Count: count("productItem"), EditField: "description", Edit: edit("description"),
+			},
+			"ticket": {
+				Ref: ref("ticket", tickets[1]), Missing: ref("ticket", 99999), EditField: "summary", Edit: edit("summary"),
+				Next: map[string]model.Value{"status": model.Text("In Progress")},
+				Count: func() int {
+					return len(slices.DeleteFunc(fake.IDs("ticket"), func(id int) bool { return fake.Record("ticket", id)["externalXRef"] == nil }))
+				},
+				Create: create("ticket", "", model.Fields{"summary": model.Text("New"), "company": model.Text(strconv.Itoa(companies[1])), "board": model.Text("Cloud"),
+					"status": model.Text("In Progress"), "type": model.Text("Subscription"), "priority": model.Text("High"), "externalXRef": model.Text("trueup-new")}),
+			},
+			"ticketNote": {
+				Ref: note, Missing: connectors.Ref{Kind: "ticketNote", ID: "99999", Parent: note.Parent}, Count: count("ticketNote"), EditField: "text", Edit: edit("text"),
+				Create: create("ticketNote", note.Parent, model.Fields{"text": model.Text("14 March 2031: it changed\nand goes on")}),
 			},
 		},
 	}

@@ -26,6 +26,7 @@ type member struct {
 	at     string // path in the JSON; the field's name when empty
 	ref    bool   // travels as an object with this id
 	lookup string // a name; travels as the id it has in the table at this path
+	label  string // the same for a ticket's labels; %s in the path is the board
 	spare  bool   // a lookup that a new record may go without
 	read   func(object) model.Value
 }
@@ -214,7 +215,7 @@ var offeredMembers = []member{
 // resource is one kind and where it lives.
 type resource struct {
 	kind    string
-	path    string // below the API; %s is the agreement
+	path    string // below the API; %s is the agreement, or the ticket
 	members []member
 	noun    string // in errors
 }
@@ -227,7 +228,12 @@ var resources = []resource{
 	{kindAddition, "/finance/agreements/%s/additions", additionMembers, "additions"},
 	{kindOffer, "/sales/opportunities", offerMembers, "opportunities"},
 	{kindOffered, "/procurement/products", offeredMembers, "products on opportunities"},
+	{kindTicket, "/service/tickets", ticketMembers, "tickets"},
+	{kindNote, "/service/tickets/%s/notes", noteMembers, "notes"},
 }
+
+// above is the kind that records of a kind live under; "" for those that live alone.
+var above = map[string]string{kindAddition: kindAgreement, kindNote: kindTicket}
 
 // resourceOf finds one of resources; kind is a constant of this package.
 func resourceOf(kind string) resource {
@@ -269,7 +275,7 @@ func (c *Connector) record(r resource, parent string, o object) (connectors.Reco
 		}
 	}
 	custom, delivered := o["customFields"].([]any)
-	if delivered && r.kind != kindContact && r.kind != kindOffered {
+	if delivered && r.kind != kindContact && r.kind != kindOffered && r.kind != kindNote {
 		c.learn(r.kind, custom)
 		for _, item := range custom {
 			name := customPrefix + textOf(walk(item, "caption"))

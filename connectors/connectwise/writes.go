@@ -84,6 +84,13 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 		switch m, declared := r.member(name); {
 		case r.kind == kindContact && communicationOf[name] != "":
 			people[name] = to.String()
+		case declared && m.label != "":
+			found, err := c.labelled(ctx, op, m, textOf(walk(o, "board/id")), to.String())
+			if err != nil {
+				return connectors.Record{}, err
+			}
+			wanted[name] = model.Text(found.name)
+			ops = append(ops, operation{"replace", name, map[string]any{"id": found.id}})
 		case declared && m.lookup != "":
 			id, err := c.idNamed(ctx, op, m, to.String())
 			if err != nil {
@@ -232,9 +239,9 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 		return connectors.Record{}, err
 	}
 	parent := ""
-	if req.Kind == kindAddition {
+	if home := above[req.Kind]; home != "" {
 		parent = req.Parent
-		if err := c.number(op, "an agreement", parent); err != nil {
+		if err := c.number(op, "a parent "+home, parent); err != nil {
 			return connectors.Record{}, err
 		}
 	}
@@ -256,7 +263,7 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 		switch m, declared := r.member(name); {
 		case !declared:
 			custom[strings.TrimPrefix(name, customPrefix)] = v.String()
-		case m.lookup == "" && !(r.kind == kindContact && communicationOf[name] != ""):
+		case m.lookup == "" && m.label == "" && !(r.kind == kindContact && communicationOf[name] != ""):
 			body[name] = m.send(v)
 		}
 	}
@@ -266,11 +273,11 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 	if err := c.addCustom(ctx, op, r, custom, body); err != nil {
 		return connectors.Record{}, err
 	}
-	resp, err := c.do(ctx, rest.Request{Method: http.MethodPost, Path: r.collection(parent), Body: body, Op: op, Record: under(parent)})
+	resp, err := c.do(ctx, rest.Request{Method: http.MethodPost, Path: r.collection(parent), Body: body, Op: op, Record: under(r.kind, parent)})
 	if err != nil {
 		return c.raced(ctx, op, r, filled, err)
 	}
-	o, err := c.oneObject(resp, op, under(parent))
+	o, err := c.oneObject(resp, op, under(r.kind, parent))
 	if err != nil {
 		return connectors.Record{}, unknown(err)
 	}
@@ -285,11 +292,12 @@ func (c *Connector) Create(ctx context.Context, req connectors.CreateRequest) (c
 	return c.older(ctx, op, r, body, filled, rec)
 }
 
-func under(parent string) string {
+// under names the place of a record in errors; "" when it lives alone.
+func under(kind, parent string) string {
 	if parent == "" {
 		return ""
 	}
-	return "of agreement " + parent
+	return "of " + above[kind] + " " + parent
 }
 
 // addCustom puts custom fields into the body of a create, as far as their ids are known. The id of a kind's custom field is
@@ -371,7 +379,7 @@ func (c *Connector) first(ctx context.Context, op string, r resource, parent, co
 	if conditions != "" {
 		query["conditions"] = []string{conditions}
 	}
-	s := search{path: r.collection(parent), op: op, record: under(parent)}
+	s := search{path: r.collection(parent), op: op, record: under(r.kind, parent)}
 	resp, err := c.do(ctx, rest.Request{Path: s.path, Query: query, Op: op, Record: s.record})
 	if err != nil {
 		return nil, err
@@ -436,6 +444,10 @@ func (c *Connector) prepare(ctx context.Context, op string, r resource, parent s
 			body["billCustomer"] = "Billable"
 		}
 		return c.sameAddition(ctx, r, parent, given)
+	case kindTicket:
+		return c.prepareTicket(ctx, op, r, given, body)
+	case kindNote:
+		return c.prepareNote(ctx, r, parent, given, body)
 	}
 	return connectors.Record{}, false, nil
 }
@@ -509,12 +521,12 @@ func (c *Connector) sameAddition(ctx context.Context, r resource, parent string,
 	if subscription == "" {
 		return connectors.Record{}, false, nil
 	}
-	b := c.additionsOf(ctx, r, parent)
+	b := c.under(ctx, r, parent)
 	if b.err != nil {
 		return connectors.Record{}, false, b.err
 	}
 	if len(b.gaps) > 0 {
-		return connectors.Record{}, false, c.fail(b.gaps[0].Class, "create addition", under(parent), "",
+		return connectors.Record{}, false, c.fail(b.gaps[0].Class, "create addition", under(r.kind, parent), "",
 			"cannot tell whether it exists already: "+b.gaps[0].Reason, "try again")
 	}
 	for _, rec := range b.records {

@@ -305,8 +305,8 @@ func TestFeedFaults(t *testing.T) {
 	if c := edited(t, memory.FeedRepeats, ""); len(c.Records) != 4 {
 		t.Errorf("%s: %d records told, want all 4", memory.FeedRepeats, len(c.Records))
 	}
-	if c := edited(t, memory.FeedForgets, ""); len(c.Scan) != 7 || c.Cursor == "" {
-		t.Errorf("%s: want a scan of all 7 kinds and a new cursor: %+v", memory.FeedForgets, c)
+	if c := edited(t, memory.FeedForgets, ""); len(c.Scan) != 9 || c.Cursor == "" {
+		t.Errorf("%s: want a scan of all 9 kinds and a new cursor: %+v", memory.FeedForgets, c)
 	}
 }
 

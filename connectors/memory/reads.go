@@ -34,7 +34,7 @@ func (c connection) Check(ctx context.Context) (connectors.Report, error) {
 	defer c.world.mu.Unlock()
 	if f, ok := c.world.faults[Partial]; ok {
 		for _, kind := range d.Kinds {
-			if kind.Parent != "" {
+			if _, there := c.world.records[place{kind.Parent, f.value}]; there {
 				report.Rights = append(report.Rights, connectors.Right{
 					Name: "read " + kind.Name, Customer: f.value, Reason: "refused by the system; ask its administrator for this right",
 				})

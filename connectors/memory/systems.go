@@ -61,7 +61,7 @@ var vendorSystem = system{
 			{
 				Name: "subscription", Title: "Subscription", Parent: "customer", Doc: "What is bought for a customer.",
 				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange, connectors.AbilitySchedule},
-				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23,
+				Terms: &connectors.TermRules{DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23, TrialFixed: true, SuspendedFixed: true, AddOnsFollow: true,
 					Terms:    []model.Term{{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"}},
 					Increase: "At any time.", Verified: "by the tests of this package"},
 				Fields: []connectors.Field{
@@ -85,7 +85,11 @@ var vendorSystem = system{
 					field("refundableQuantity.totalQuantity", model.TypeQuantity, "Seats that may be removed with a refund."),
 					field("refundable", model.TypeList, "The open windows for removing seats."),
 					scheduled(costs(field("scheduledNextTermInstructions.quantity", model.TypeQuantity, "Seats of the next term."))),
-					scheduled(oneOf(text("termEndAction", "What is to happen when the term ends."), "renew", "cancel")),
+					scheduled(oneOf(text("termEndAction", "What is to happen when the term ends."), "renew", "cancel", "extend")),
+					scheduled(costs(text("nextProduct", "Product of the next term, as prices name it."))),
+					field("minimumQuantity", model.TypeQuantity, "Fewest seats."),
+					field("maximumQuantity", model.TypeQuantity, "Most seats."),
+					text("promotionId", "Promotion it was bought with."),
 					text("scheduledNextTermInstructions.termDuration", "The next term."),
 					text("partnerId", "The indirect reseller."),
 				},
@@ -172,6 +176,9 @@ func scheduleTermEnd(now, edits model.Fields) {
 	}
 }
 
+// ticketStatuses are the words that a ticket's status may be.
+var ticketStatuses = []string{"New", "In Progress", "Approved", "Rejected", "Completed"}
+
 var psaSystem = system{
 	descriptor: connectors.Descriptor{
 		System: "memorypsa",
@@ -191,10 +198,10 @@ var psaSystem = system{
 					writable(text("state", "State or region.")),
 					writable(limited(text("zip", "Postal code; leading zeros stay."), 12)),
 					text("country", "Country."),
+					text("status", "Active, Credit Hold or another word."),
 					writable(text("phoneNumber", "Telephone number.")),
 					writable(text("website", "Web address.")),
 					writable(text("taxIdentifier", "Tax number.")),
-					text("status", "Status by name."),
 					field("types", model.TypeList, "Types by name."),
 					field("deletedFlag", model.TypeBool, "Deleted, and kept for the records."),
 				},
@@ -290,23 +297,50 @@ var psaSystem = system{
 					field("cancelledFlag", model.TypeBool, "Taken off."),
 				},
 			},
+			{
+				Name: "ticket", Title: "Ticket", Doc: "A service ticket.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate, connectors.AbilityChange},
+				Fields: []connectors.Field{
+					text("id", "Id of the ticket."),
+					required(writable(limited(text("summary", "One line."), 100))),
+					required(atCreate(text("company", "Id of the company."))),
+					required(atCreate(text("board", "Board by name; there is one, called Cloud."))),
+					writable(oneOf(text("status", "Status by name."), ticketStatuses...)),
+					atCreate(text("type", "Type by name.")),
+					atCreate(oneOf(text("priority", "Priority by name."), "Low", "Medium", "High")),
+					atCreate(limited(text("externalXRef", "Id in another system."), 100)),
+					atCreate(text("analysis", "What it said when it was opened.")),
+					field("closedFlag", model.TypeBool, "Its status is Completed."),
+					text("updatedBy", "Who changed it last: trueup or user."),
+				},
+			},
+			{
+				Name: "ticketNote", Title: "Ticket note", Parent: "ticket", Doc: "A note on a ticket.",
+				Abilities: []connectors.Ability{connectors.AbilityList, connectors.AbilityRead, connectors.AbilityCreate},
+				Fields: []connectors.Field{
+					text("id", "Id of the note."),
+					required(atCreate(text("text", "What it says."))),
+				},
+			},
 		},
 		Settings: settings,
 		Feed:     true,
 		Limits:   limits,
 		Rejects: []connectors.Reject{
 			{What: "A line cannot end before it starts.", Verified: "by the tests of this package"},
-			{What: "An agreement needs an existing company, a line an existing catalog item.", Verified: "by the tests of this package"},
+			{What: "An agreement needs an existing company, a line an existing catalog item, a ticket an existing company and a board called Cloud.", Verified: "by the tests of this package"},
 		},
 	},
 	references: map[[2]string]string{
 		{"agreement", "company"}: "company",
 		{"contact", "company"}:   "company",
 		{"addition", "product"}:  "catalogItem",
+		{"ticket", "company"}:    "company",
 	},
 	initial: map[string]model.Fields{
-		"company":     {"deletedFlag": model.Bool(false)},
+		"company":     {"deletedFlag": model.Bool(false), "status": model.Text("Active")},
 		"contact":     {"defaultFlag": model.Bool(false)},
+		"ticket":      {"status": model.Text("New"), "priority": model.Text("Medium")},
 		"catalogItem": {"inactiveFlag": model.Bool(false), "productClass": model.Text("Agreement")},
 		"agreement":   {"cancelledFlag": model.Bool(false)},
 		"opportunity": {"won": model.Bool(false), "status": model.Text("Open")},
@@ -314,6 +348,9 @@ var psaSystem = system{
 		"addition":    {"lessIncluded": model.Int(0), "billCustomer": model.Text("Billable")},
 	},
 	check: func(kind, name string, v model.Value) string {
+		if kind == "ticket" && name == "board" && v.String() != "Cloud" {
+			return "there is no board of this name"
+		}
 		if kind != "addition" || (name != "quantity" && name != "lessIncluded") {
 			return ""
 		}
@@ -323,6 +360,9 @@ var psaSystem = system{
 		return ""
 	},
 	derive: func(kind string, fields model.Fields) {
+		if kind == "ticket" {
+			fields["closedFlag"] = model.Bool(fields["status"].String() == "Completed")
+		}
 		if kind != "addition" {
 			return
 		}

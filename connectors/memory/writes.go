@@ -63,13 +63,33 @@ func (c connection) Create(ctx context.Context, req connectors.CreateRequest) (c
 	if above, ok := w.records[place{kind.Parent, req.Parent}]; ok && above.Fields["agreed"].Known() && !above.Fields["agreed"].True() {
 		return connectors.Record{}, &connectors.Error{Class: connectors.ClassInvalid, Op: op, Record: "under " + req.Parent, Message: notAgreed, Hint: "have it accepted"}
 	}
+	if ref, found := w.twin(kind.Name, req.Fields); found {
+		return w.read(op, ref) // nothing is altered
+	}
 	made := connectors.Record{Kind: req.Kind, Parent: req.Parent, Fields: req.Fields}
 	if w.system.ordered != nil && req.Kind == "subscription" {
 		made.Fields = req.Fields.Clone()
 		w.system.ordered(w.options.Now().UTC(), made.Fields)
 	}
 	ref := w.insert(kind, made, SignedByTrueup)
+	if kind.Name == "ticketNote" { // a note is a change of its ticket
+		w.put(w.records[place{kind.Parent, req.Parent}], nil, SignedByTrueup)
+	}
 	return w.commit(op, req.Key, what, ref)
+}
+
+// twin finds a ticket with the reference that another is to be opened with.
+func (w *World) twin(kind string, fields model.Fields) (connectors.Ref, bool) {
+	reference := fields["externalXRef"]
+	if kind != "ticket" || reference.Blank() {
+		return connectors.Ref{}, false
+	}
+	for _, id := range w.children[place{kind, ""}] {
+		if rec := w.records[place{kind, id}]; rec.Fields["externalXRef"] == reference {
+			return refOf(rec), true
+		}
+	}
+	return connectors.Ref{}, false
 }
 
 const notAgreed = "the customer has not agreed to the vendor's terms"

@@ -35,12 +35,14 @@ type change struct {
 	edits map[string]connectors.Edit
 	key   string
 	op    string // change, schedule
+	// today finds the id under which something is sold to the customer today; for schedule.
+	today func(ctx context.Context, s sold) (string, error)
 }
 
 // Change sets the quantity, the nickname or auto-renewal of a subscription and returns it once the change shows. All edits
 // travel in one request.
 func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	ch := change{c, req.Ref, req.Edits, req.Key, "change"}
+	ch := change{Connector: c, ref: req.Ref, edits: req.Edits, key: req.Key, op: "change"}
 	if req.Ref.Kind == kindCustomer {
 		return ch.customer(ctx)
 	}
@@ -52,7 +54,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	}
 	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
-		return c.withSeats(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
+		return c.whole(ctx, before), err // at the target already: an earlier try of the same intent, or somebody else's
 	}
 	if err := ch.allowed(before, wanted); err != nil {
 		return connectors.Record{}, err
@@ -67,7 +69,7 @@ func (c *Connector) Change(ctx context.Context, req connectors.ChangeRequest) (c
 	if after, err = ch.restore(ctx, raw, before, now, after); err != nil {
 		return connectors.Record{}, err
 	}
-	return c.withSeats(ctx, after), nil
+	return c.whole(ctx, after), nil
 }
 
 func (ch change) fail(class connectors.Class, field, message, hint string) *connectors.Error {

@@ -57,7 +57,7 @@ func subject(accountType string) connectortest.Subject {
 				ids = append(ids, c.ID)
 			}
 			add := func(id, customer string) connectors.Ref {
-				sub := fake.AddSubscription(partnercentertest.Subscription{ID: id, Customer: customer, Quantity: 14, AutoRenew: true, PartnerID: reseller.MPNID})
+				sub := fake.AddSubscription(partnercentertest.Subscription{ID: id, Customer: customer, Quantity: 14, MaxSeats: 300, AutoRenew: true, PartnerID: reseller.MPNID})
 				return connectors.Ref{Kind: kindSubscription, ID: sub.ID, Parent: customer}
 			}
 			var refs []connectors.Ref
@@ -163,6 +163,7 @@ func subject(accountType string) connectortest.Subject {
 						Missing: connectors.Ref{Kind: kindSubscription, ID: "00000000-0000-4000-8000-000000000000", Parent: ids[0]},
 						Count:   func() int { return len(refs) },
 						Add:     func() connectors.Ref { return add("", ids[1]) },
+						Next:    map[string]model.Value{nextProduct: model.Text("CFQ7TTC0LCHC:0002 P1Y annual")},
 						Create: func() connectors.CreateRequest {
 							return connectors.CreateRequest{Kind: kindSubscription, Parent: ids[1], Fields: model.Fields{fieldSKU: model.Text("CFQ7TTC0LCHC:0002"),
 								fieldTerm: model.Text("P1Y"), fieldCycle: model.Text("monthly"), "quantity": model.Int(3), "friendlyName": model.Text("Premium (quote 7/1)")}}

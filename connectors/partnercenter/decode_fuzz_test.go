@@ -2,6 +2,7 @@ package partnercenter
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -75,7 +76,7 @@ func FuzzCursor(f *testing.F) {
 func FuzzInstructed(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":"s","quantity":14,"status":"active","offerId":"CFQ7:0002:CFQ7AV","billingCycle":"monthly","termDuration":"P1Y","autoRenewEnabled":true,"friendlyName":"x"}`,
-		`{"status":"Active","offerId":"a:b:c","quantity":1,"scheduledNextTermInstructions":{"product":{"productId":"a"},"quantity":5,"customTermEndDate":"2032-01-01"}}`,
+		`{"status":"Active","offerId":"a:b:c","billingCycle":"monthly","termDuration":"P1Y","quantity":1,"scheduledNextTermInstructions":{"product":{"productId":"a"},"quantity":5,"customTermEndDate":"2032-01-01"}}`,
 		`{"status":"active","offerId":"a:b:c","quantity":1,"scheduledActions":[{"scheduleType":"TermEnd","actionType":"Cancel"},{"scheduleType":"Other","n":1.10}]}`,
 		`{"status":"active","offerId":"a","quantity":1,"scheduledActions":{}}`, `{"status":"active","scheduledNextTermInstructions":[]}`, `{"Status":"active","status":"deleted"}`,
 	} {
@@ -94,9 +95,10 @@ func FuzzInstructed(f *testing.F) {
 		if err != nil {
 			return
 		}
-		ch := change{Connector: &Connector{}, ref: connectors.Ref{Kind: kindSubscription, ID: "s", Parent: "c"}, key: "k", op: "schedule"}
+		ch := change{Connector: &Connector{}, ref: connectors.Ref{Kind: kindSubscription, ID: "s", Parent: "c"}, key: "k", op: "schedule",
+			today: func(context.Context, sold) (string, error) { return "AV", nil }}
 		before := raw.clone()
-		body, err := ch.instructed(raw, connectors.Record{Kind: kindSubscription, ID: "s", Parent: "c", Fields: read}, map[string]model.Value{nextQuantity: model.Int(seats)})
+		body, err := ch.instructed(t.Context(), raw, connectors.Record{Kind: kindSubscription, ID: "s", Parent: "c", Fields: read}, map[string]model.Value{nextQuantity: model.Int(seats)})
 		for name, was := range before {
 			if string(raw[name]) != string(was) {
 				t.Errorf("%s of what was read was %s and became %s", name, was, raw[name])

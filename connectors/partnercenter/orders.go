@@ -217,9 +217,9 @@ func (o order) line(placed object) (object, bool) {
 	return nil, false
 }
 
-// availability is what a SKU is sold as to a customer.
+// catalogItem is what a SKU is sold as to a customer.
 // https://learn.microsoft.com/partner-center/developer/get-a-list-of-availabilities-for-a-sku
-func (c *Connector) availability(ctx context.Context, o order) (catalogItem string, err error) {
+func (c *Connector) catalogItem(ctx context.Context, o order) (item string, err error) {
 	path := fmt.Sprintf("%s/products/%s/skus/%s/availabilities", customerPath(o.customer), url.PathEscape(o.product), url.PathEscape(o.sku))
 	var terms []string
 	_, err = c.pages(ctx, "read availabilities", "of "+o.product+":"+o.sku+" for customer "+o.customer, path, url.Values{}, 0, func(raw json.RawMessage) error {
@@ -233,14 +233,14 @@ func (c *Connector) availability(ctx context.Context, o order) (catalogItem stri
 		}
 		for _, term := range a.objects("terms") {
 			terms = append(terms, term.text("duration")+" "+strings.ToLower(term.text("billingCycle")))
-			if catalogItem == "" && strings.EqualFold(term.text("duration"), o.term) && strings.EqualFold(term.text("billingCycle"), o.cycle) {
-				catalogItem = a.text("catalogItemId")
+			if item == "" && strings.EqualFold(term.text("duration"), o.term) && strings.EqualFold(term.text("billingCycle"), o.cycle) {
+				item = a.text("catalogItemId")
 			}
 		}
 		return nil
 	})
-	if err != nil || catalogItem != "" {
-		return catalogItem, err
+	if err != nil || item != "" {
+		return item, err
 	}
 	if len(terms) == 0 {
 		return "", c.orderFault(connectors.ClassInvalid, o, fieldSKU, "it is not sold to this customer in the commercial segment", "offer another product")
@@ -252,7 +252,7 @@ func (c *Connector) availability(ctx context.Context, o order) (catalogItem stri
 // fill makes a cart with the one line. A cart costs nothing and is forgotten after 7 days, so it may be asked for again; one
 // order always gets the same cart. https://learn.microsoft.com/partner-center/developer/create-a-cart
 func (c *Connector) fill(ctx context.Context, o order) (cart string, err error) {
-	item, err := c.availability(ctx, o)
+	item, err := c.catalogItem(ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -342,8 +342,8 @@ func (c *Connector) checkOut(ctx context.Context, o order, cart string) (placedO
 	if err != nil {
 		return placedOrder{}, err
 	}
-	for _, refused := range answer.objects("orderErrors") {
-		e := faultOf(http.StatusBadRequest, refused.text("code"), refused.text("description"))
+	if refused := answer.objects("orderErrors"); len(refused) > 0 { // the order has one line
+		e := faultOf(http.StatusBadRequest, refused[0].text("code"), refused[0].text("description"))
 		if e.Class == "" || e.Class == connectors.ClassTransient {
 			e.Class = connectors.ClassInvalid
 		}
@@ -410,7 +410,7 @@ func (c *Connector) checkOrder(ctx context.Context, req connectors.CreateRequest
 	if err != nil {
 		return err
 	}
-	for _, ask := range []func(context.Context, order) error{c.agreed, c.contact, c.limits, c.sold} {
+	for _, ask := range []func(context.Context, order) error{c.agreed, c.contact, c.countSold, c.sold} {
 		if err := ask(ctx, o); err != nil {
 			return err
 		}
@@ -465,8 +465,8 @@ func (c *Connector) contact(ctx context.Context, o order) error {
 	return c.inTheWay(o, connectors.CodeContact, "the customer's billing profile has no e-mail address", "add one in Partner Center")
 }
 
-// limits compares the quantity with what is sold at once. https://learn.microsoft.com/partner-center/developer/get-a-sku-by-id
-func (c *Connector) limits(ctx context.Context, o order) error {
+// countSold compares the quantity with what is sold at once. https://learn.microsoft.com/partner-center/developer/get-a-sku-by-id
+func (c *Connector) countSold(ctx context.Context, o order) error {
 	raw, err := c.get(ctx, "read", "SKU "+o.product+":"+o.sku, fmt.Sprintf("%s/products/%s/skus/%s", customerPath(o.customer), url.PathEscape(o.product), url.PathEscape(o.sku)))
 	if connectors.ClassOf(err) == connectors.ClassMissing {
 		return c.inTheWay(o, connectors.CodeUnavailable, o.product+":"+o.sku+" is not in the customer's catalogue", "offer another product")
@@ -493,11 +493,11 @@ func (c *Connector) limits(ctx context.Context, o order) error {
 
 // sold looks whether the product is sold to the customer in this term and billing cycle.
 func (c *Connector) sold(ctx context.Context, o order) error {
-	_, err := c.availability(ctx, o)
+	_, err := c.catalogItem(ctx, o)
 	e := (*connectors.Error)(nil)
 	switch {
 	case connectors.ClassOf(err) == connectors.ClassMissing:
-		return nil // the product is not there: limits says so
+		return nil // the product is not there: countSold says so
 	case errors.As(err, &e) && e.Class == connectors.ClassInvalid && e.Field != "":
 		return c.inTheWay(o, connectors.CodeUnavailable, e.Message, e.Hint)
 	}
@@ -519,19 +519,11 @@ var orderCodes = map[string]meaning{
 	"800009":      {connectors.ClassInvalid, "a line of the cart cannot be bought", hintOrder},
 	"800010":      {connectors.ClassInvalid, "there is no stock of this product", "offer another product"},
 	"800017":      {connectors.ClassInvalid, "the product is not sold in this quantity", "correct the quantity"},
-	"800020":      {connectors.ClassInvalid, "the product is not sold to this customer", "offer another product"},
-	"2085":        {connectors.ClassInvalid, "the product is not sold to this customer", "offer another product"},
-	"2091":        {connectors.ClassInvalid, "the product is not sold any more", "offer another product"},
 	"800022":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800024":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800026":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
 	"800062":      {connectors.ClassInvalid, "this order is not allowed", hintSupport},
-	"800028":      {connectors.ClassInvalid, "the product is not sold in this term any more", "offer another term"},
 	"800066":      {connectors.ClassInvalid, "the customer may not have more subscriptions of this product", "add seats to one it has"},
-	"800070":      {connectors.ClassInvalid, "the product is not sold in this country", "offer another product"},
-	"400013":      {connectors.ClassMissing, "there is no such product", "offer another product"},
-	"400018":      {connectors.ClassMissing, "there is no such SKU", "offer another product"},
-	"400019":      {connectors.ClassStale, "what the product is sold as changed in the meantime", "it is read again with the next try"},
 	"900142":      {connectors.ClassInvalid, "the order names no product", hintOrder},
 	"900203":      {connectors.ClassInvalid, "the product wants an attestation of the customer", "place the order in Partner Center"},
 	"900206":      {connectors.ClassInvalid, "Microsoft wants an attestation of the partner on record", "set partner_attestation: accepted in this account, if you give it"},

@@ -138,9 +138,9 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			}
 		}
 	}
-	sku := func(k partnercentertest.SKU) func(*world) {
-		k.ProductID, k.SkuID = "CFQ7TTC0LCHC", "0002"
-		return func(w *world) { w.fake.SetSKU(k) }
+	sku := func(k partnercentertest.Product) func(*world) {
+		k.ID = "CFQ7TTC0LCHC:0002"
+		return func(w *world) { w.fake.SetProduct(k) }
 	}
 	for name, tt := range map[string]struct {
 		arrange func(*world)
@@ -160,11 +160,11 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			connectors.CodeContact, "billing profile has no e-mail address"},
 		"no such term": {nil, nil, 5, "P3Y", connectors.ClassInvalid, "it is not sold as P3Y monthly; sold as: P1M monthly, P1Y annual, P1Y monthly",
 			connectors.CodeUnavailable, "it is not sold as P3Y monthly"},
-		"withdrawn": {sku(partnercentertest.SKU{Withdrawn: true}), nil, 5, "P1Y", connectors.ClassInvalid, "not sold to this customer in the commercial segment",
+		"withdrawn": {sku(partnercentertest.Product{Withdrawn: true}), nil, 5, "P1Y", connectors.ClassInvalid, "not sold to this customer in the commercial segment",
 			connectors.CodeUnavailable, "not sold to this customer"},
-		"too many": {sku(partnercentertest.SKU{MaxSeats: 4}), nil, 5, "P1Y", connectors.ClassInvalid, "the product allows no more seats [code 10015]",
+		"too many": {sku(partnercentertest.Product{MaxSeats: 4}), nil, 5, "P1Y", connectors.ClassInvalid, "the product allows no more seats [code 10015]",
 			connectors.CodeQuantity, "5 seats are asked for, and the largest number sold is 4"},
-		"too few": {sku(partnercentertest.SKU{MinSeats: 10}), nil, 5, "P1Y", connectors.ClassInvalid, "code 10010",
+		"too few": {sku(partnercentertest.Product{MinSeats: 10}), nil, 5, "P1Y", connectors.ClassInvalid, "code 10010",
 			connectors.CodeQuantity, "the smallest number sold is 10"},
 		"not in the catalogue": {func(w *world) {
 			for _, p := range w.fake.Dump().Prices {

@@ -28,7 +28,8 @@
 // of one product share one figure. It is laid on those that end last first, so that what is not in use stands where it can go soonest.
 //
 // Scheduling. What happens at the end of the term is told explicitly: instructions for the next term with a number of seats, or an
-// action that cancels. Auto-renewal that is merely off is neither; a paid extended term may follow it.
+// action that cancels or extends. Auto-renewal that is merely off is none of them; a paid extended term may follow it. Another product or
+// term for the renewal is looked up in the catalogue first, because the ids under which things are sold change.
 //
 // Ordering. A subscription is bought with a cart of one line: the availability is read anew, the cart's answer is looked through for
 // refusals, and the cart is checked out. It carries a nickname by which the order is found again; before anything is sent it is looked for, and
@@ -123,7 +124,7 @@ var descriptor = connectors.Descriptor{
 	Limits: connectors.Limits{
 		PerMinute: 200, Parallel: 4, PageSize: pageSize, Unconfirmed: true,
 		Doc: "500 requests a minute are documented for customers, subscriptions and orders of a partner; other limits are unpublished, " +
-			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers; with assigned: read one more a customer.",
+			"differ by customer and are lower for writes. A full sweep costs one request a customer and one for each 500 customers, and one for each product in the life of the process; with assigned: read one more a customer.",
 	},
 	Rejects: rejects,
 }
@@ -152,6 +153,7 @@ type Connector struct {
 
 	using  sync.Mutex
 	skuIDs map[string]string                 // the directory's SKU by our product; "" when it has none
+	limits map[string]limits                 // of our products, out of the catalogue
 	inUse  map[string]map[string]model.Value // seats in use by customer and subscription, as last read
 }
 
@@ -167,6 +169,7 @@ func build(a connectors.Account, retries int) (*Connector, error) {
 		appOnly:  a.Secrets["refresh_token"].Reveal() == "",
 		seats:    a.Settings["assigned"] == assignedRead,
 		signing:  make(chan struct{}, 1),
+		limits:   map[string]limits{},
 		skuIDs:   map[string]string{},
 		inUse:    map[string]map[string]model.Value{},
 		wait:     sleep,

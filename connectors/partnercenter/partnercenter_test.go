@@ -205,6 +205,7 @@ func TestSubscriptionFields(t *testing.T) {
 		"scheduledNextTermInstructions.product.productId": "CFQ7TTC0LCHC", "scheduledNextTermInstructions.product.skuId": "0002",
 		"scheduledNextTermInstructions.product.billingCycle": "annual", "scheduledNextTermInstructions.product.termDuration": "P3Y",
 		"scheduledNextTermInstructions.product.promotionId": "", "scheduledNextTermInstructions.quantity": "11", "scheduledNextTermInstructions.customTermEndDate": "2032-12-31",
+		"nextProduct": "CFQ7TTC0LCHC:0002 P3Y annual", "minimumQuantity": "1", "maximumQuantity": "300",
 		"promotionId": "", "partnerId": "", "hasPurchasableAddons": "false", "suspensionReasons": "", "actions": "", "orderId": rec.Fields["orderId"].String(),
 	}
 	if diff := cmp.Diff(want, show(rec.Fields)); diff != "" {

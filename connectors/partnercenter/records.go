@@ -46,7 +46,7 @@ func (c *Connector) Read(ctx context.Context, ref connectors.Ref) (connectors.Re
 		if err != nil {
 			return rec, err
 		}
-		return c.withSeats(ctx, rec), nil
+		return c.whole(ctx, rec), nil
 	}
 	return connectors.Record{}, unknownKind("read", ref.Kind)
 }
@@ -337,6 +337,12 @@ func (c *Connector) subscriptionsOf(ctx context.Context, customer string) batch 
 			Reason: "the list of subscriptions of customer " + customer + " may be incomplete: " + doubt})
 	}
 	slices.SortFunc(b.records, func(x, y connectors.Record) int { return strings.Compare(x.ID, y.ID) })
+	for _, rec := range b.records {
+		if err := c.bound(ctx, rec); err != nil {
+			b.err, b.stop = err, true
+			return b
+		}
+	}
 	if c.seats && len(b.records) > 0 {
 		if err := c.countSeats(ctx, customer, b.records); err != nil {
 			b.err, b.stop = err, true

@@ -3,6 +3,7 @@ package partnercenter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,7 @@ const (
 	nextQuantity = nextTerm + ".quantity"
 	nextActions  = "scheduledActions"
 	termEnd      = "termEndAction"
+	nextProduct  = "nextProduct"
 )
 
 // The words of termEndAction.
@@ -35,14 +37,15 @@ var termRules = connectors.TermRules{
 		{Duration: "P1M", Billing: "monthly"}, {Duration: "P1Y", Billing: "monthly"}, {Duration: "P1Y", Billing: "annual"},
 		{Duration: "P3Y", Billing: "monthly"}, {Duration: "P3Y", Billing: "annual"}, {Duration: "P3Y", Billing: "triennial"},
 	},
-	DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23,
+	DecreaseHours: 168, CancelHours: 168, ExtendedPercent: 23, TrialFixed: true, SuspendedFixed: true, AddOnsFollow: true,
 	Increase: "At any time while the subscription is active and paid for; prorated to the end of the charge cycle, the end of the term stays.",
-	Limits:   "Each product has a smallest and a largest number of seats, such as 300; they are found out by a refusal (2002, 900275, 800067, 800088).",
-	AddOns:   "New Commerce add-ons are subscriptions of their own; the service refuses what their base does not carry.",
+	Limits:   "Each product has a smallest and a largest number of seats, such as 300, which the catalogue tells; beyond them the service refuses (2002, 900275, 800067, 800088).",
+	AddOns: "New Commerce add-ons are subscriptions of their own. One that names its base is suspended and over with it, takes no change while it is not active, and, " +
+		"as a caution of ours, has no more seats than it.",
 	Suspended: "A suspended subscription is still charged and takes no change of seats; suspending switches auto-renewal off and deletes what was " +
 		"scheduled for the end of the term.",
 	Trials:     "A trial has a fixed number of seats; what follows it is always scheduled.",
-	Promotions: "A promotion is not carried into what trueup schedules; the service applies what is valid at the renewal.",
+	Promotions: "The price of a promotion holds until the end of the term. It is not carried into what trueup schedules; the service applies what is valid at the renewal.",
 	Verified:   "unverified (vendor documentation, subscription life cycle; the extended term from distributors' notices of 2026)",
 }
 
@@ -73,7 +76,8 @@ func nextTermAction(o object) model.Value {
 // Schedule says with how many seats a subscription renews, or that it is cancelled at the end of its term, and returns it once that
 // shows. An empty value withdraws it. Cancelling is told explicitly: with auto-renewal merely off, a paid extended term may follow.
 func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) (connectors.Record, error) {
-	ch := change{c, req.Ref, req.Edits, req.Key, "schedule"}
+	ch := change{Connector: c, ref: req.Ref, edits: req.Edits, key: req.Key, op: "schedule"}
+	ch.today = func(ctx context.Context, s sold) (string, error) { return c.availability(ctx, req.Ref.Parent, s) }
 	if req.Ref.Kind != kindSubscription {
 		return connectors.Record{}, unknownKind("schedule", req.Ref.Kind)
 	}
@@ -82,9 +86,9 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 	}
 	raw, before, wanted, err := ch.look(ctx)
 	if err != nil || len(wanted) == 0 {
-		return c.withSeats(ctx, before), err
+		return c.whole(ctx, before), err
 	}
-	body, err := ch.instructed(raw, before, wanted)
+	body, err := ch.instructed(ctx, raw, before, wanted)
 	if err != nil {
 		return connectors.Record{}, err
 	}
@@ -102,7 +106,7 @@ func (c *Connector) Schedule(ctx context.Context, req connectors.ChangeRequest) 
 	if err != nil {
 		return connectors.Record{}, err
 	}
-	return c.withSeats(ctx, after), nil
+	return c.whole(ctx, after), nil
 }
 
 // schedulable refuses what could never be scheduled.
@@ -117,20 +121,24 @@ func (ch change) schedulable() error {
 		q, _ := to.Quantity()
 		switch {
 		case !ok || !field.Scheduled:
-			return ch.fail(connectors.ClassInvalid, name, "Partner Center does not let this be scheduled for the end of the term", "schedule "+nextQuantity+" or "+termEnd)
+			return ch.fail(connectors.ClassInvalid, name, "Partner Center does not let this be scheduled for the end of the term", "schedule "+nextQuantity+", "+nextProduct+" or "+termEnd)
 		case to.Type() != field.Type:
 			return ch.fail(connectors.ClassInvalid, name, fmt.Sprintf("%q is not a value of type %s", to, field.Type), "")
 		case name == nextQuantity && !to.Blank() && (!q.Whole() || q.Sign() <= 0 || len(to.String()) > 9):
 			return ch.fail(connectors.ClassInvalid, name, fmt.Sprintf("%s is not a whole number of seats above zero", to), "to have none, cancel at the end of the term")
-		case name == termEnd && !slices.Contains([]string{"", actionRenew, actionCancel}, to.String()):
-			return ch.fail(connectors.ClassInvalid, name, fmt.Sprintf("%q cannot be scheduled by trueup", to), "write renew or cancel, or do it in Partner Center")
+		case name == termEnd && !slices.Contains([]string{"", actionRenew, actionCancel, actionExtend}, to.String()):
+			return ch.fail(connectors.ClassInvalid, name, fmt.Sprintf("%q cannot be scheduled by trueup", to), "write renew, cancel or extend, or do it in Partner Center")
+		case name == nextProduct && !to.Blank():
+			if _, err := parseProduct(to.String()); err != nil {
+				return ch.fail(connectors.ClassInvalid, name, err.Error(), "write it as the price sheet does: ProductId:SkuId TermDuration billing")
+			}
 		}
 	}
 	return nil
 }
 
 // instructed is the whole resource with other instructions for the end of its term.
-func (ch change) instructed(raw resource, before connectors.Record, wanted map[string]model.Value) (resource, error) {
+func (ch change) instructed(ctx context.Context, raw resource, before connectors.Record, wanted map[string]model.Value) (resource, error) {
 	status := before.Fields["status"].String()
 	switch {
 	case before.Fields["isTrial"].True():
@@ -139,9 +147,13 @@ func (ch change) instructed(raw resource, before connectors.Record, wanted map[s
 		return nil, ch.fail(connectors.ClassInvalid, "", fmt.Sprintf("its status is %q: only an active subscription takes instructions for the end of its term", status), "look at it in Partner Center")
 	}
 	seats, asked := wanted[nextQuantity]
+	product, other := wanted[nextProduct]
 	action, told := wanted[termEnd]
-	if told && action.String() == actionRenew && !asked {
-		seats = before.Fields["quantity"]
+	if !asked && (other && !product.Blank() || told && action.String() == actionRenew) {
+		// With as many seats as are scheduled, or as there are.
+		if seats = before.Fields[nextQuantity]; seats.Blank() {
+			seats = before.Fields["quantity"]
+		}
 	}
 	others, err := otherActions(raw)
 	if err != nil {
@@ -152,10 +164,12 @@ func (ch change) instructed(raw resource, before connectors.Record, wanted map[s
 	switch {
 	case told && action.String() == actionCancel:
 		others = append(others, json.RawMessage(`{"scheduleType":"TermEnd","actionType":"Cancel"}`))
+	case told && action.String() == actionExtend:
+		others = append(others, json.RawMessage(`{"scheduleType":"TermEnd","actionType":"RenewToExtendedServiceTerm"}`))
 	case !seats.Blank():
-		next, err := instructions(raw, before, seats)
+		next, err := ch.instructions(ctx, raw, before, seats, product, other)
 		if err != nil {
-			return nil, ch.fail(connectors.ClassInvalid, nextQuantity, err.Error(), "schedule it in Partner Center")
+			return nil, err
 		}
 		body.set(nextTerm, next)
 		body.set("autoRenewEnabled", json.RawMessage("true")) // without it instructions mean nothing
@@ -189,23 +203,47 @@ func otherActions(raw resource) (others []json.RawMessage, err error) {
 	return others, nil
 }
 
-// instructions are those that stand, with other seats, or else the product of today for another term.
-func instructions(raw resource, before connectors.Record, seats model.Value) (json.RawMessage, error) {
-	if standing := raw.get(nextTerm); standing != nil {
+// instructions are those that stand, with other seats; or else the product of today, or another one, for another term.
+func (ch change) instructions(ctx context.Context, raw resource, before connectors.Record, seats, product model.Value, other bool) (json.RawMessage, error) {
+	fail := func(err error) error {
+		var refused *connectors.Error
+		if errors.As(err, &refused) {
+			return err
+		}
+		return ch.fail(connectors.ClassInvalid, nextProduct, err.Error(), "schedule it in Partner Center")
+	}
+	if standing := raw.get(nextTerm); standing != nil && !other {
 		var next resource
 		if err := json.Unmarshal(standing, &next); err != nil {
-			return nil, fmt.Errorf("what is scheduled cannot be understood: %w", err)
+			return nil, fail(fmt.Errorf("what is scheduled cannot be understood: %w", err))
 		}
 		next.set("quantity", json.RawMessage(seats.String()))
 		return json.Marshal(next)
 	}
-	parts := strings.Split(before.Fields["offerId"].String(), ":")
-	if len(parts) != 3 {
-		return nil, fmt.Errorf("its offer %q names no product, SKU and availability", before.Fields["offerId"])
+	today := model.ProductKey(before.Fields["sku"].String(), before.Fields["termDuration"].String(), strings.ToLower(before.Fields["billingCycle"].String()))
+	key := today
+	if !product.Blank() {
+		key = product.String()
+	}
+	next, err := parseProduct(key)
+	if err != nil {
+		return nil, fail(err)
+	}
+	if next.availability, err = ch.today(ctx, next); err != nil {
+		return nil, fail(err)
 	}
 	return json.Marshal(map[string]any{
-		"product": map[string]string{"productId": parts[0], "skuId": parts[1], "availabilityId": parts[2],
-			"billingCycle": before.Fields["billingCycle"].String(), "termDuration": before.Fields["termDuration"].String()},
+		"product": map[string]string{"productId": next.product, "skuId": next.sku, "availabilityId": next.availability,
+			"billingCycle": next.billing, "termDuration": next.term},
 		"quantity": json.Number(seats.String()),
 	})
+}
+
+// nextProductKey is what is scheduled for the renewal, as the price sheet names it.
+func nextProductKey(o object) model.Value {
+	text := func(name string) string { return o.text(nextTerm + ".product." + name) }
+	if text("productId") == "" {
+		return model.Text("")
+	}
+	return model.Text(model.ProductKey(text("productId")+":"+text("skuId"), text("termDuration"), strings.ToLower(text("billingCycle"))))
 }

@@ -22,6 +22,7 @@ var (
 func TestFewerSeatsAreScheduledForTheRenewal(t *testing.T) {
 	t.Parallel()
 	w := start(t, setup{})
+	w.fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LCHC:0002", Availability: "CFQ7TTC0TRUE"})
 	rec, err := w.schedule(nextQuantity, noSeats, model.Int(9), "k1")
 	if err != nil || rec.Fields[nextQuantity] != model.Int(9) || rec.Fields[termEnd].String() != actionRenew || rec.Fields["quantity"] != model.Int(14) {
 		t.Fatalf("scheduled: %v, %v, %v seats, %v", rec.Fields[nextQuantity], rec.Fields[termEnd], rec.Fields["quantity"], err)
@@ -46,14 +47,17 @@ func TestFewerSeatsAreScheduledForTheRenewal(t *testing.T) {
 func TestCancelledAtTheEndIsNotExtended(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		cancel, renews bool
-		status         string
-		extended       bool
+		tell     string
+		renews   bool
+		status   string
+		extended bool
 	}{
-		"told to cancel, auto-renewal on":  {true, true, "expired", false},
-		"told to cancel, auto-renewal off": {true, false, "expired", false},
-		"auto-renewal merely off":          {false, false, "active", true},
-		"nobody said anything":             {false, true, "active", false},
+		"told to cancel, auto-renewal on":  {actionCancel, true, "expired", false},
+		"told to cancel, auto-renewal off": {actionCancel, false, "expired", false},
+		"told to extend, auto-renewal on":  {actionExtend, true, "active", true},
+		"told to extend, auto-renewal off": {actionExtend, false, "active", true},
+		"auto-renewal merely off":          {"", false, "active", true},
+		"nobody said anything":             {"", true, "active", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,8 +65,8 @@ func TestCancelledAtTheEndIsNotExtended(t *testing.T) {
 			if err := w.fake.Edit(yearly, func(s *partnercentertest.Subscription) { s.AutoRenew = tc.renews }); err != nil {
 				t.Fatal(err)
 			}
-			if tc.cancel {
-				if _, err := w.schedule(termEnd, model.Value{}, model.Text(actionCancel), "k"); err != nil {
+			if tc.tell != "" {
+				if _, err := w.schedule(termEnd, model.Value{}, model.Text(tc.tell), "k"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -140,7 +144,12 @@ func TestSchedulingThatIsRefused(t *testing.T) {
 		"suspended":      {func(s *partnercentertest.Subscription) { s.Status = "suspended" }, termEnd, model.Text(actionCancel), connectors.ClassInvalid, []string{`"suspended"`}, 0},
 		"no seats":       {nil, nextQuantity, model.Int(0), connectors.ClassInvalid, []string{"cancel at the end"}, 0},
 		"half a seat":    {nil, nextQuantity, mustQuantity(t, "1.5"), connectors.ClassInvalid, []string{"whole number"}, 0},
-		"extend":         {nil, termEnd, model.Text(actionExtend), connectors.ClassInvalid, []string{"cannot be scheduled by trueup"}, 0},
+		"transition":     {nil, termEnd, model.Text(actionTransition), connectors.ClassInvalid, []string{"cannot be scheduled by trueup"}, 0},
+		"no product":     {nil, nextProduct, model.Text("Business Premium"), connectors.ClassInvalid, []string{"names no product", "price sheet"}, 0},
+		"impossible":     {nil, nextProduct, model.Text("CFQ7TTC0LCHC:0002 P1M annual"), connectors.ClassInvalid, []string{"names no product"}, 0},
+		"not sold":       {nil, nextProduct, model.Text("CFQ7TTC0LCHC:0002 P3Y triennial"), connectors.ClassInvalid, []string{"not sold to this customer for P3Y, billed triennial"}, 0},
+		"unknown SKU":    {nil, nextProduct, model.Text("CFQ7TTC0LCHC:0099 P1Y monthly"), connectors.ClassMissing, []string{"400018", "no such SKU"}, 0},
+		"no agreement":   {nil, nextQuantity, model.Int(3), connectors.ClassAuth, []string{"13605", "Customer Agreement"}, 1},
 		"legacy offer":   {func(s *partnercentertest.Subscription) { s.OfferID = "031c9e47" }, nextQuantity, model.Int(3), connectors.ClassInvalid, []string{"names no product"}, 0},
 		"above the most": {nil, nextQuantity, model.Int(301), connectors.ClassInvalid, []string{"2002", "minimum or above its maximum"}, 1},
 		"too often":      {func(s *partnercentertest.Subscription) { s.Updates = 1200 }, nextQuantity, model.Int(3), connectors.ClassInvalid, []string{"900311"}, 1},
@@ -150,6 +159,11 @@ func TestSchedulingThatIsRefused(t *testing.T) {
 			w := start(t, setup{})
 			if tc.arrange != nil {
 				if err := w.fake.Edit(yearly, tc.arrange); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if name == "no agreement" {
+				if err := w.fake.EditCustomer(harbour, func(c *partnercentertest.Customer) { c.Agreement = "nobody" }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -188,6 +202,87 @@ func TestTermEndWords(t *testing.T) {
 		}
 		if got := nextTermAction(o).String(); got != want {
 			t.Errorf("%s: %q, want %q", sent, got, want)
+		}
+	}
+}
+
+// Another product or term for the renewal: the id under which it is sold is the one of today, and the seats stay unless said otherwise.
+func TestAnotherProductIsScheduledForTheRenewal(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	w.fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LH18:0001", Title: "Business Basic", MaxSeats: 300, Availability: "CFQ7TTC0NEW1", Plans: []string{"P3Y annual"}})
+	rec, err := w.schedule(nextProduct, noAction, model.Text("CFQ7TTC0LH18:0001 P3Y annual"), "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.really().Next; got == nil || got.ProductID != "CFQ7TTC0LH18" || got.SkuID != "0001" || got.AvailabilityID != "CFQ7TTC0NEW1" || got.Term != "P3Y" || got.BillingCycle != "annual" || got.Quantity != 14 {
+		t.Fatalf("next term: %+v", got)
+	}
+	if rec.Fields[nextProduct].String() != "CFQ7TTC0LH18:0001 P3Y annual" || rec.Fields[termEnd].String() != actionRenew {
+		t.Errorf("it reads back as %v, %v", rec.Fields[nextProduct], rec.Fields[termEnd])
+	}
+	// Another number of seats keeps the product, also when it is sold under another id by now.
+	w.fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LH18:0001", Title: "Business Basic", MaxSeats: 300, Availability: "CFQ7TTC0NEW2", Plans: []string{"P3Y annual"}})
+	if _, err := w.schedule(nextQuantity, model.Int(14), model.Int(9), "k2"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.really().Next; got.AvailabilityID != "CFQ7TTC0NEW1" || got.Quantity != 9 {
+		t.Errorf("next term: %+v", got)
+	}
+	// Back to the product of today.
+	if _, err := w.schedule(nextProduct, model.Text("CFQ7TTC0LH18:0001 P3Y annual"), model.Text("CFQ7TTC0LCHC:0002 P1Y monthly"), "k3"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.really().Next; got.ProductID != "CFQ7TTC0LCHC" || got.Term != "P1Y" || got.Quantity != 9 {
+		t.Errorf("next term: %+v", got)
+	}
+	w.clock.Advance(w.really().TermEnd.AddDate(0, 0, 1).Sub(w.clock.Now()))
+	if got := w.really(); got.Quantity != 9 || got.Term != "P1Y" {
+		t.Errorf("renewed: %+v", got)
+	}
+}
+
+// Instructions name what is sold today: an id that was good when the subscription was bought may be gone.
+func TestInstructionsNameWhatIsSoldToday(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{})
+	w.fake.SetProduct(partnercentertest.Product{ID: premiumSKU, Title: "Business Premium", MaxSeats: 300, Availability: "CFQ7TTC0THIS"})
+	if _, err := w.schedule(nextQuantity, noSeats, model.Int(9), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.really().Next.AvailabilityID; got != "CFQ7TTC0THIS" {
+		t.Errorf("scheduled %s", got)
+	}
+}
+
+// Day 6, the last hour of day 7 and day 8, counted in hours from the vendor's stamp: also over the days on which clocks elsewhere change.
+func TestWindowsAreCountedInHours(t *testing.T) {
+	t.Parallel()
+	for _, bought := range []string{"2031-02-04T10:00:00Z", "2031-03-27T00:30:00Z", "2031-10-23T00:30:00Z"} { // Europe changes on 30 March and 26 October
+		at, err := time.Parse(time.RFC3339, bought)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for after, want := range map[time.Duration]bool{
+			6 * 24 * time.Hour: true, 7*24*time.Hour - time.Hour: true, 7*24*time.Hour - time.Second: true, 7 * 24 * time.Hour: false, 8 * 24 * time.Hour: false,
+		} {
+			w := start(t, setup{})
+			w.clock.Advance(at.Sub(w.clock.Now()))
+			sub := w.fake.AddSubscription(partnercentertest.Subscription{Customer: harbour, Quantity: 14, AutoRenew: true})
+			w.clock.Advance(after)
+			ref := connectors.Ref{Kind: kindSubscription, ID: sub.ID, Parent: harbour}
+			before, err := w.Read(t.Context(), ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.Change(t.Context(), connectors.ChangeRequest{Ref: ref, Key: "k", Edits: seats(14, 10)})
+			if (err == nil) != want || (before.Fields["refundableQuantity.totalQuantity"] == model.Int(14)) != want {
+				t.Errorf("bought %s, %s later: reducible %s, lowering: %v", bought, after, before.Fields["refundableQuantity.totalQuantity"], err)
+			}
+			// The fake refuses by its own count, whoever asks.
+			if got := w.fake.EditQuantity(sub.ID, 9) == nil; got != want {
+				t.Errorf("bought %s, %s later: the portal lowered it: %t", bought, after, got)
+			}
 		}
 	}
 }

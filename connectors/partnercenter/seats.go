@@ -157,9 +157,12 @@ func (c *Connector) directorySKU(ctx context.Context, rec connectors.Record) (st
 	return c.skuIDs[product], nil
 }
 
-// withSeats adds the seats in use to a subscription that was read alone: as the last listing of its customer had them, or else by listing
-// the customer now. Where that fails the figure is not delivered.
-func (c *Connector) withSeats(ctx context.Context, rec connectors.Record) connectors.Record {
+// whole adds to a subscription that was read alone what the service keeps elsewhere: the limits of its product, and the seats in use as the
+// last listing of its customer had them, or else by listing the customer now. What cannot be had is not delivered.
+func (c *Connector) whole(ctx context.Context, rec connectors.Record) connectors.Record {
+	if err := c.bound(ctx, rec); err != nil {
+		c.account.Log.Info("the limits of a product are not known", zap.String("account", c.account.Name), zap.String("subscription", rec.ID), zap.Error(err))
+	}
 	if !c.seats || !countable(rec) {
 		return rec
 	}

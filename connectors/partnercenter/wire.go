@@ -193,10 +193,15 @@ var subscriptionMembers = []member{
 	optional("scheduledNextTermInstructions.product.termDuration", model.TypeText, "Term scheduled for the renewal."),
 	optional("scheduledNextTermInstructions.product.promotionId", model.TypeText, "Promotion scheduled for the renewal."),
 	{Field: connectors.Field{Name: nextQuantity, Type: model.TypeQuantity, Scheduled: true, Costs: true, Doc: "Seats scheduled for the renewal."}, optional: true},
+	{Field: connectors.Field{Name: nextProduct, Type: model.TypeText, Scheduled: true, Costs: true,
+		Doc: `What is scheduled for the renewal in one text, "ProductId:SkuId TermDuration billing" as in the price sheet; empty when nothing is scheduled. It is scheduled together with its seats.`},
+		compute: nextProductKey},
 	optional("scheduledNextTermInstructions.customTermEndDate", model.TypeDay, "Last day scheduled for the next term, UTC."),
 	{Field: connectors.Field{Name: termEnd, Type: model.TypeText, Scheduled: true, Costs: true, Allowed: []string{actionRenew, actionCancel, actionExtend, actionTransition, actionOther},
-		Doc: "What is told to happen when the term ends, out of scheduledActions and scheduledNextTermInstructions: renew, cancel, extend, transition or other; empty when nobody said. trueup schedules renew and cancel."},
+		Doc: "What is told to happen when the term ends, out of scheduledActions and scheduledNextTermInstructions: renew, cancel, extend, transition or other; empty when nobody said. trueup schedules renew, cancel and extend."},
 		compute: nextTermAction},
+	typed("minimumQuantity", model.TypeQuantity, "Fewest seats of this product in one subscription, out of the catalogue; not delivered where the catalogue does not say."),
+	typed("maximumQuantity", model.TypeQuantity, "Most seats of this product in one subscription, out of the catalogue."),
 	optional("promotionId", model.TypeText, "Promotion it was bought with."),
 	optional("partnerId", model.TypeText, "MPN id of the indirect reseller; empty for direct customers."),
 	optional("orderId", model.TypeText, "Order it came from."),
@@ -353,7 +358,7 @@ type resource map[string]json.RawMessage
 
 func (r resource) clone() resource { return maps.Clone(r) }
 
-// key is the name under which the service wrote a member.
+// key is the name under which the service wrote a member; the one that is spelled as asked, where there are two.
 func (r resource) key(name string) string {
 	if _, exact := r[name]; exact {
 		return name

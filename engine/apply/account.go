@@ -26,6 +26,14 @@ func (a *Account) HasFeed() bool {
 	return ok
 }
 
+// MappedKinds are the native kinds that some noun is made from, parents before children. Tickets are left out: trueup writes them, and looks
+// at one when it matters. So are quotes, which only some flows read: see WantedKinds of the engine.
+func (a *Account) MappedKinds() []string {
+	return a.KindsOf(slices.DeleteFunc(slices.Clone(a.Mapping.Kinds()), func(noun model.Kind) bool {
+		return slices.Contains([]model.Kind{model.KindTicket, model.KindTicketNote, model.KindQuote, model.KindQuoteLine}, noun)
+	})...)
+}
+
 // KindsOf are the native kinds of the given nouns, each once, parents before children, with the parents they live under.
 func (a *Account) KindsOf(nouns ...model.Kind) []string {
 	wanted := map[string]bool{}

@@ -35,6 +35,7 @@ import (
 type Store interface {
 	Append(ctx context.Context, entries ...state.Entry) error
 	Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error
+	SettleTold(ctx context.Context, outcome state.Entry, told state.Told) error
 	OpenIntents(ctx context.Context, flow string) ([]state.Entry, error)
 	Record(ctx context.Context, account string, ref connectors.Ref) (state.Stored, bool, error)
 	UpsertRecords(ctx context.Context, account string, records []connectors.Record, run string) (changed int, err error)
@@ -74,12 +75,14 @@ type Outcome struct {
 	Unknown  int
 	Skipped  int // not tried: something they need failed, the account refused us, or the run was stopped
 	Failures []Failure
+	// Kept are changes that were done and had deleted what was scheduled for the end of the term; it was scheduled again.
+	Kept []plan.Change
 }
 
 // Plus adds the outcome of other changes.
 func (o Outcome) Plus(other Outcome) Outcome {
 	return Outcome{o.Done + other.Done, o.Failed + other.Failed, o.Unknown + other.Unknown, o.Skipped + other.Skipped,
-		slices.Concat(o.Failures, other.Failures)}
+		slices.Concat(o.Failures, other.Failures), slices.Concat(o.Kept, other.Kept)}
 }
 
 // Failure is a change that was not done, or whose outcome is not known.
@@ -110,6 +113,7 @@ func (a *Applier) Apply(ctx context.Context, changes []plan.Change) (Outcome, er
 		changes = changes[n:]
 	}
 	slices.SortFunc(a.outcome.Failures, func(x, y Failure) int { return compare(x.Change.ID, y.Change.ID) })
+	slices.SortFunc(a.outcome.Kept, func(x, y plan.Change) int { return compare(x.ID, y.ID) })
 	return a.outcome, nil
 }
 
@@ -378,7 +382,11 @@ func (a *Applier) settle(ctx context.Context, account *Account, c plan.Change, e
 			return err
 		}
 		a.answered(c, nil)
-		a.record(c, Failure{}, func(o *Outcome) { o.Done++ })
+		a.record(c, Failure{}, func(o *Outcome) {
+			if o.Done++; len(c.Keeps) > 0 {
+				o.Kept = append(o.Kept, c)
+			}
+		})
 		return nil
 	case entry.Class == connectors.ClassUnknown || errors.Is(err, context.DeadlineExceeded):
 		entry.State, entry.Class, entry.Note = state.JournalUnknown, connectors.ClassUnknown, err.Error()
@@ -435,11 +443,29 @@ func (a *Applier) done(ctx context.Context, account *Account, c plan.Change, ent
 	}
 	a.created[c.ID] = rec.ID
 	a.mu.Unlock()
+	if c.Tells != nil {
+		return a.Store.SettleTold(ctx, entry, a.told(account, c, rec))
+	}
 	links, snapshots, err := a.memory(ctx, account, c, rec, late)
 	if err != nil {
 		return err
 	}
 	return a.Store.Settle(ctx, entry, snapshots, links)
+}
+
+// told is how a ticket stands after a write to it. One that was found instead of being opened may be closed.
+func (a *Applier) told(account *Account, c plan.Change, rec connectors.Record) state.Told {
+	t := state.Told{Flow: a.Flow, Matter: c.Tells.Matter, Purpose: c.Tells.Purpose, Account: account.Name, Ticket: rec.ID, Said: c.Tells.Said, Digest: c.Tells.Digest, Closed: c.Tells.Closed}
+	if c.Target.Kind == model.KindTicketNote {
+		t.Ticket = rec.Parent
+		return t
+	}
+	ticket, _, _ := account.Mapping.ToModel(c.Target.Kind, rec)
+	t.By = ticket.Text("changed_by")
+	if c.Op == plan.OpCreate && ticket.Fields["closed"].True() {
+		t.Closed = rec.Changed
+	}
+	return t
 }
 
 // memory is the link a change settles, and both sides of it as they are now: the written side as it was read back, the other
@@ -499,7 +525,7 @@ func (a *Applier) memory(ctx context.Context, account *Account, c plan.Change, r
 				v = sent
 			}
 			written[f.Field] = v
-			if f.Reason != plan.AtTermEnd || c.Side == plan.PSA { // what was scheduled for a lower line does not stand on the line yet
+			if c.Side == plan.PSA || !f.Reason.VendorOnly() { // what was scheduled at the vendor alone does not stand on the line yet
 				other[f.Field] = f.To
 			}
 		}

@@ -32,8 +32,11 @@ var identity = map[model.Kind][]string{
 	model.KindContract: {"customer", "type", "name"},
 	model.KindProduct:  {"key"},
 	model.KindLine:     {"subscription"},
+	model.KindTicket:   {"external_id"},
 	// An order is called after its quote.
 	model.KindSubscription: {"reference", "sku"},
+
+	model.KindTicketNote: {"text"},
 }
 
 // newAtVendor recognises a customer that we made at the vendor.

@@ -195,6 +195,7 @@ func Compute(in Input) Plan {
 func computePair(p *Plan, in Input, pair Pair) {
 	toPSA, toVendor := newChange(in.Flow, pair, PSA, OpChange), newChange(in.Flow, pair, Vendor, OpChange)
 	toNext := newChange(in.Flow, pair, Vendor, OpSchedule)
+	lost := pair.lost()
 	// What is not settled below (held, or written and read back later) keeps its old memory.
 	settled := settledOf(pair)
 	quiet := true
@@ -209,6 +210,9 @@ func computePair(p *Plan, in Input, pair Pair) {
 				quiet = false
 			}
 			continue
+		}
+		if field == "next_quantity" && lost.next {
+			vendor.now, vendor.asOther = vendor.memory, vendor.memory
 		}
 		v := decide(rule, in.First, vendor, psa)
 		change := FieldChange{Field: field, From: psa.now, To: vendor.now, Reason: v.reason}
@@ -250,15 +254,17 @@ func computePair(p *Plan, in Input, pair Pair) {
 			quiet = false
 		}
 	}
+	pair.reschedule(lost, toVendor, &toNext, &toPSA)
 	postpone(pair, &toVendor, &toNext, &toPSA)
 	unseen := decideEnd(pair, &toNext, &settled)
+	p.fulfil(pair, toVendor, &toNext, &toPSA)
 	if len(toNext.Fields) > 0 {
 		quiet = false
 		if len(toVendor.Fields) > 0 {
 			toNext.After = append(toNext.After, toVendor.ID)
 		}
 		toVendor.Keeps = nil
-		if slices.ContainsFunc(toPSA.Fields, func(f FieldChange) bool { return f.Reason == Committed }) {
+		if slices.ContainsFunc(toPSA.Fields, func(f FieldChange) bool { return f.Reason == Committed || f.Reason.VendorOnly() }) {
 			toPSA.After = append(toPSA.After, toNext.ID) // the line says what the vendor was told, so the vendor comes first
 		}
 	} else {
@@ -299,7 +305,7 @@ func settledOf(pair Pair) Memory {
 
 // needsMemory reports whether what was found in step is news: a new link, a first meeting, or both sides moved together.
 func needsMemory(pair Pair, settled Memory) bool {
-	if pair.Ref.Link == "" || pair.Reform {
+	if pair.Ref.Link == "" || pair.Ref.Was != "" || pair.Reform {
 		return true
 	}
 	for field, v := range settled.Vendor {
@@ -325,9 +331,14 @@ func holdOne(pair Pair, change Change) (bool, Held) {
 	case change.Side != Vendor || !seats:
 		return false, Held{}
 	case pair.Locked != "":
-		return hold(TermWindow, pair.Locked, "change it at the vendor's portal, or put the line back to "+from.String())
+		return hold(NoChangeNow, pair.Locked, "change it at the vendor's portal, or put the line back to "+from.String())
 	case !to.Whole() || to.Sign() < 0:
 		return hold(BadValue, fmt.Sprintf("%s is not a number of seats", to), "mend the quantity on the line")
+	}
+	if reason, detail, next := pair.Term.outside(from, to); reason != "" {
+		return hold(reason, detail, next)
+	}
+	switch {
 	case lower:
 		floor := from.Sub(pair.Term.reducible(pair.Reducible))
 		if to.Cmp(floor) < 0 {

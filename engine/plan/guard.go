@@ -20,6 +20,7 @@ type Extent map[string]model.Quantity
 func Guard(p Plan, g Guards, extent Extent, recent Recent) Plan {
 	p.Changes = slices.Clone(p.Changes)
 	p.Held = slices.Clone(p.Held)
+	p.holdWhere(g.onCreditHold)
 	p.holdWhere(func(c Change) (Held, bool) { return g.change(c) })
 	done := map[string][]step{} // by customer
 	for _, c := range p.Changes {
@@ -57,10 +58,30 @@ func Guard(p Plan, g Guards, extent Extent, recent Recent) Plan {
 		p.brake(t, all, OverRunTogether, "this run", "guards.per_run")
 	}
 
+	p.holdWhere(g.frozen) // last: what goes over a limit asks its approval meanwhile
 	p.holdDependents()
 	p.holdNeedless()
 	p.Sort()
 	return p
+}
+
+// frozen holds what costs while the flow is frozen.
+func (g Guards) frozen(c Change) (Held, bool) {
+	if g.FrozenUntil.IsZero() || c.Target.Kind != model.KindLine && !counted(c) || c.idOnly() {
+		return Held{}, false
+	}
+	return Held{Change: c, Reason: Frozen, Detail: "until " + g.FrozenUntil.Format("2 January 2006, 15:04 MST"),
+		Next: "nothing needs to be done: the first run after that writes it; the times are guards.freeze in the flow"}, true
+}
+
+// onCreditHold holds seats that would be bought for a customer who is on credit hold in the PSA, now or for the next term.
+func (g Guards) onCreditHold(c Change) (Held, bool) {
+	from, to, seats := c.Seats()
+	if !g.OnHold[c.Customer] || c.Side != Vendor || !seats || to.Cmp(from) <= 0 {
+		return Held{}, false
+	}
+	return Held{Change: c, Reason: CreditHold, Detail: fmt.Sprintf("%s seats would become %s", from, to),
+		Next: "take the customer off credit hold in the PSA, or put the line back to " + from.String()}, true
 }
 
 // change is the limits on one change.
@@ -72,7 +93,8 @@ func (g Guards) change(c Change) (Held, bool) {
 		return Held{}, false
 	}
 	from, to, seats := c.Seats()
-	if c.Op == OpSchedule && g.Cancel != CancelTermEnd && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }) {
+	decided := c.Reason == Decided && !g.FourEyes
+	if c.Op == OpSchedule && g.Cancel != CancelTermEnd && !decided && slices.ContainsFunc(c.Fields, func(f FieldChange) bool { return f.To.String() == EndCancel }) {
 		return Held{c, CancelHeld, fmt.Sprintf("%s seats would end with the term on %s", from, c.AtEnd.After),
 			"check it, then release it for this plan with trueup approve, or set guards.cancel: term_end in the flow"}, true
 	}
@@ -184,12 +206,12 @@ func figures(m model.Money, direction string, limit model.Money) string {
 	return text
 }
 
-// counted are the changes a brake looks at: orders, and changes to things that exist and are billed or paid for.
+// counted are the changes a brake looks at: orders, and changes to things that exist and are billed or paid for. What only tells people is not.
 func counted(c Change) bool {
 	switch {
 	case c.Op == OpCreate:
 		return c.buys()
-	case slices.Contains([]model.Kind{model.KindCustomer, model.KindContact, model.KindQuote}, c.Target.Kind):
+	case slices.Contains([]model.Kind{model.KindCustomer, model.KindContact, model.KindQuote}, c.Target.Kind), c.Reason == Told, c.Tells != nil:
 		return false
 	}
 	return !c.idOnly()
@@ -221,13 +243,19 @@ func (l GroupLimit) trips(steps []step, extent model.Quantity, unattended bool) 
 		s := stepOf(c)
 		return s.counted || unattended && s.bills
 	}
-	lowered := seatsTaken(steps)
+	lowered, raised := seatsTaken(steps), seatsAdded(steps)
 	if percent, broken := shareBroken(l.Share, lowered, extent); broken {
 		detail := fmt.Sprintf("%s of %s seats would be lowered or ended (%s%%), the limit is %d%%", lowered, extent, percent, l.Share)
 		if lowered.Cmp(extent) > 0 {
 			detail = fmt.Sprintf("%s seats would be lowered or ended, the limit is %d%% of %s; lines made while a change is held do not count", lowered, l.Share, extent)
 		}
 		return &trip{limit: "share", detail: detail, holds: counted}
+	}
+	if l.Increase != nil && raised.Cmp(*l.Increase) > 0 {
+		return &trip{limit: "increase", detail: fmt.Sprintf("%s seats would be added, the limit is %s", raised, l.Increase), holds: counted}
+	}
+	if l.Decrease != nil && lowered.Cmp(*l.Decrease) > 0 {
+		return &trip{limit: "decrease", detail: fmt.Sprintf("%s seats would be taken away, the limit is %s", lowered, l.Decrease), holds: counted}
 	}
 	if l.Count > 0 && count > l.Count {
 		return &trip{limit: "count", detail: fmt.Sprintf("%d changes to existing lines, the limit is %d", count, l.Count), holds: counted}

@@ -29,6 +29,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-sync/trueup/model"
 )
@@ -90,6 +91,17 @@ type Change struct {
 	Detail string `json:"detail,omitempty"`
 	// Released says who let a change through that a limit held, when and why; it is filled in when that is used, and no part of the digest.
 	Released string `json:"released,omitempty"`
+	// Tells is what a ticket says when this change to it is done.
+	Tells *Tells `json:"tells,omitempty"`
+}
+
+// Tells is how a ticket of a flow's matter stands after a write.
+type Tells struct {
+	Matter  string    `json:"matter"`
+	Purpose string    `json:"purpose"`
+	Said    string    `json:"said"`             // names the text that it was told last
+	Digest  string    `json:"digest,omitempty"` // the plan that it asks people to approve
+	Closed  time.Time `json:"closed,omitzero"`  // UTC
 }
 
 // Member is one of several links that a change settles, and what is remembered of its two sides when the change is done.
@@ -108,6 +120,7 @@ type PairRef struct {
 	PSAAccount    string     `json:"psa_account,omitempty"`
 	PSA           Ref        `json:"psa,omitzero"`
 	How           string     `json:"how,omitempty"`   // evidence for the pair
+	Was           string     `json:"-"`               // the vendor record that the link led to until now; the vendor renewed it under another id
 	Shape         Shape      `json:"shape,omitempty"` // "" where one line bills what one subscription has
 }
 
@@ -138,6 +151,7 @@ type Held struct {
 // Finding is something a person should know that is not a change.
 type Finding struct {
 	Key      string      `json:"key"` // stable, so that one thing is one finding however many runs see it
+	Matter   string      `json:"-"`   // what it is about, where one matter is found anew under several keys
 	Kind     Reason      `json:"kind"`
 	Customer string      `json:"customer"`
 	Title    string      `json:"title"`
@@ -165,16 +179,20 @@ type Counts struct {
 
 // Plan is everything one run proposes.
 type Plan struct {
-	Flow     string    `json:"flow"`
-	Undoes   string    `json:"undoes,omitempty"` // the run whose changes it puts back
-	Changes  []Change  `json:"changes"`
-	Held     []Held    `json:"held"`
-	Lifted   []Held    `json:"lifted,omitempty"` // what Release let through: among the changes, and what had held it
-	Findings []Finding `json:"findings"`
-	Partial  []string  `json:"partial,omitempty"` // what was not read, in plain sentences
-	Counts   Counts    `json:"counts"`
-	Remember []Memory  `json:"-"`
-	Close    []string  `json:"-"` // kept links that others have taken the place of
+	Flow    string   `json:"flow"`
+	Undoes  string   `json:"undoes,omitempty"` // the run whose changes it puts back
+	Changes []Change `json:"changes"`
+	Held    []Held   `json:"held"`
+	Lifted  []Held   `json:"lifted,omitempty"` // what Release let through: among the changes, and what had held it
+	// Rejected says who refused to let a held change through, when and why, by the change's id. It stays held whatever others approve.
+	Rejected map[string]string `json:"rejected,omitempty"`
+	Findings []Finding         `json:"findings"`
+	Partial  []string          `json:"partial,omitempty"` // what was not read, in plain sentences
+	Counts   Counts            `json:"counts"`
+	Remember []Memory          `json:"-"`
+	// Fulfilled are the decisions about the end of a term that the vendor has been told, by id.
+	Fulfilled []string `json:"-"`
+	Close     []string `json:"-"` // kept links that others have taken the place of
 }
 
 // Empty reports whether there is nothing to write.
@@ -186,6 +204,7 @@ func (p *Plan) Merge(o Plan) {
 	p.Held = append(p.Held, o.Held...)
 	p.Findings = append(p.Findings, o.Findings...)
 	p.Remember = append(p.Remember, o.Remember...)
+	p.Fulfilled = append(p.Fulfilled, o.Fulfilled...)
 	p.Close = append(p.Close, o.Close...)
 	p.Lifted = append(p.Lifted, o.Lifted...)
 	p.Partial = append(p.Partial, o.Partial...)

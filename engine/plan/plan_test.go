@@ -87,7 +87,7 @@ func TestLoweringIsHeldWhere(t *testing.T) {
 		}
 	}
 	slices.Sort(held)
-	want := []string{"sub-c term_window", "sub-f in_flight", "sub-i incomplete_read", "sub-t term_window"}
+	want := []string{"sub-c term_window", "sub-f in_flight", "sub-i incomplete_read", "sub-t no_change_now"}
 	if diff := cmp.Diff(want, held); diff != "" {
 		t.Errorf("held (-want +got):\n%s", diff)
 	}

@@ -9,7 +9,10 @@ import (
 )
 
 // refusals are the reasons for which a vendor does not take an edit of seats, now or ever.
-var refusals = []Reason{Refused, TermWindow, BadValue}
+var refusals = []Reason{Refused, TermWindow, NoChangeNow, SeatLimits, AddOnFollows, BadValue}
+
+// Refusal reports a reason for which a vendor does not take an edit of seats.
+func (r Reason) Refusal() bool { return slices.Contains(refusals, r) }
 
 // Edited reports a change of seats at the vendor that an edit in the PSA asked for, done or held, and the seats before and after.
 func (c Change) Edited() (from, to model.Quantity, ok bool) {
@@ -37,7 +40,9 @@ func (c Change) Deferred() (what string, scheduled, ok bool) {
 			return fmt.Sprintf("cancelled when the term ends; %s seats are committed and billed until %s", c.AtEnd.Seats, c.AtEnd.After), true, true
 		case f.Reason == ReopenedByPSA:
 			return "it is not cancelled any more when the term ends on " + c.AtEnd.After.String(), false, true
-		case f.Field != "next_quantity" || f.Reason != AtTermEnd && f.Reason != PSAChanged && f.Reason != RuleDecided:
+		case f.Reason == Decided && f.Field == "at_end":
+			return fmt.Sprintf("%s when the term ends on %s, decided by %s", f.To, c.AtEnd.After, c.Detail), true, true
+		case f.Field != "next_quantity" || f.Reason != Decided && f.Reason != AtTermEnd && f.Reason != PSAChanged && f.Reason != RuleDecided:
 		case f.To.Blank():
 			return "nothing is scheduled any more for the end of the term on " + c.AtEnd.After.String(), false, true
 		default:
@@ -59,7 +64,7 @@ func (p *Plan) PutBack(in Input) {
 	p.Held = slices.DeleteFunc(p.Held, func(h Held) bool {
 		_, _, edited := h.Change.Edited()
 		i := slices.IndexFunc(in.Pairs, func(pair Pair) bool { return pair.Ref == h.Change.Pair })
-		if !edited || i < 0 || !slices.Contains(refusals, h.Reason) || !in.Pairs[i].PSA.Writable["quantity"] {
+		if !edited || i < 0 || !h.Reason.Refusal() || !in.Pairs[i].PSA.Writable["quantity"] {
 			return false
 		}
 		pair := in.Pairs[i]

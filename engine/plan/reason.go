@@ -25,8 +25,14 @@ const (
 	QuoteAccepted  Reason = "quote_accepted"
 	QuoteResult    Reason = "quote_result"
 	NewInPSA       Reason = "new_in_psa"
+	ScheduleLost   Reason = "schedule_lost"
+	FollowsSeats   Reason = "follows_seats"
+	Decided        Reason = "decided"
 	RefusedPutBack Reason = "refused_put_back"
 	Told           Reason = "told"
+	TicketOpened   Reason = "ticket_opened"
+	TicketNoted    Reason = "ticket_noted"
+	TicketMoved    Reason = "ticket_moved"
 	CountChanged   Reason = "count_changed"
 	NewPart        Reason = "new_part"
 
@@ -37,6 +43,10 @@ const (
 	TermWindow       Reason = "term_window"
 	DecreaseHeld     Reason = "decrease_held"
 	CancelHeld       Reason = "cancel_held"
+	NoChangeNow      Reason = "no_change_now"
+	SeatLimits       Reason = "seat_limits"
+	AddOnFollows     Reason = "add_on"
+	InUse            Reason = "seats_in_use"
 	NotEditable      Reason = "not_editable"
 	OverChangeLimit  Reason = "over_change_limit"
 	OverCustomer     Reason = "over_customer_limit"
@@ -66,6 +76,8 @@ const (
 	NotCreatable     Reason = "not_creatable"
 	TwinExists       Reason = "twin_exists"
 	Refused          Reason = "refused"
+	CreditHold       Reason = "credit_hold"
+	Frozen           Reason = "frozen"
 
 	OverChangeTogether   Reason = "over_change_limit_together"
 	OverCustomerTogether Reason = "over_customer_limit_together"
@@ -99,11 +111,13 @@ const (
 	CompanyMoved      Reason = "company_moved"
 	CompanyGone       Reason = "company_gone"
 	NoContactPerson   Reason = "no_contact_person"
+	UnusedSeats       Reason = "unused_seats"
+	PerhapsRenewed    Reason = "perhaps_renewed"
 	BadRule           Reason = "bad_seat_rule"
 	Regrouped         Reason = "regrouped"
 )
 
-var sentences = map[Reason]string{
+var sentences = map[Reason]string{ //nolint:gosec // credit is no credential
 	VendorChanged:  "changed at the vendor",
 	PSAChanged:     "changed in the PSA",
 	FirstMet:       "the two sides differ at their first meeting; the flow's first rule decides",
@@ -121,10 +135,16 @@ var sentences = map[Reason]string{
 	ReopenedByPSA:  "the line was opened again in the PSA: it is not cancelled at the end of its term",
 	NewInPSA:       "chosen in the PSA to become a customer at the vendor",
 	KeepsSchedule:  "the vendor deletes what is scheduled with a change inside the term; it is scheduled again",
+	ScheduleLost:   "the vendor deleted it with a change of seats inside the term; it is scheduled again",
+	FollowsSeats:   "it was to renew as it is, so the renewal follows the seats",
+	Decided:        "decided by a person for the end of the term",
 	QuoteAccepted:  "a quote was accepted",
 	QuoteResult:    "tells the quote what became of it",
 	RefusedPutBack: "the vendor does not take it; the flow puts the line back",
 	Told:           "tells the PSA user what became of an edit",
+	TicketOpened:   "opens a ticket for people",
+	TicketNoted:    "writes on a ticket what changed",
+	TicketMoved:    "closes a ticket, opens it again or asks once more",
 	CountChanged:   "the line counts its seats in another way than when it was last written",
 	NewPart:        "a new part takes its seats from the line that bills the rest",
 
@@ -134,6 +154,10 @@ var sentences = map[Reason]string{
 	TermWindow:       "the vendor does not take back these seats now",
 	DecreaseHeld:     "the flow holds every decrease",
 	CancelHeld:       "the flow holds every cancellation at the end of a term",
+	NoChangeNow:      "the vendor takes no change of this subscription now",
+	SeatLimits:       "outside the numbers of seats that the vendor sells",
+	AddOnFollows:     "an add-on and its base go together",
+	InUse:            "fewer seats than are in use",
 	NotEditable:      "the other system does not let this field be changed",
 	OverChangeLimit:  "over the limit for one change",
 	OverCustomer:     "over the limit for one customer",
@@ -163,6 +187,8 @@ var sentences = map[Reason]string{
 	NotCreatable:     "the vendor would not take it as it is",
 	TwinExists:       "something very like it is there already",
 	Refused:          "the vendor refused it",
+	CreditHold:       "the PSA has the customer on credit hold, so no seats are added",
+	Frozen:           "the flow writes nothing that costs at this time",
 
 	OverChangeTogether:   "over the limit for one change, together with what was done to it shortly before",
 	OverCustomerTogether: "over the limit for one customer, together with what was done there shortly before",
@@ -195,8 +221,15 @@ var sentences = map[Reason]string{
 	CompanyMoved:      "the company is gone, and its contract lines stand on another one's contracts: the link follows",
 	CompanyGone:       "the company that it was linked with is gone",
 	NoContactPerson:   "no contact is marked as the company's main one",
+	UnusedSeats:       "seats are paid for and not in use",
+	PerhapsRenewed:    "a subscription came while another of its product went",
 	BadRule:           "the seat rule of a line cannot be followed",
 	Regrouped:         "records whose seats were decided together are not said to belong together any more",
+}
+
+// VendorOnly reports a change that tells the vendor what the PSA does not say, or not yet: the PSA is remembered as it was.
+func (r Reason) VendorOnly() bool {
+	return r == AtTermEnd || r == ScheduleLost || r == FollowsSeats || r == Decided
 }
 
 // keeps reports a change that only writes down the other side's id.

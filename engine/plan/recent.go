@@ -106,6 +106,16 @@ func seatsTaken(steps []step) (sum model.Quantity) {
 	return sum
 }
 
+// seatsAdded are the seats that steps add, whatever others take away.
+func seatsAdded(steps []step) (sum model.Quantity) {
+	for _, s := range steps {
+		if s.counted && s.fewer.Sign() < 0 {
+			sum = sum.Sub(s.fewer)
+		}
+	}
+	return sum
+}
+
 // tripsTogether finds the first limit that a group's changes break only together with what was done before. It holds those that add to the figure.
 func (l GroupLimit) tripsTogether(changes []Change, done []step, since time.Time, extent model.Quantity, unattended bool) *trip {
 	if len(done) == 0 {
@@ -118,11 +128,13 @@ func (l GroupLimit) tripsTogether(changes []Change, done []step, since time.Time
 	t.detail += fmt.Sprintf("; counted since %s, done already: %s", moment(since), already(t.limit, done))
 	t.shorter = true
 	adds := map[string]func(Change) bool{
-		"share": func(c Change) bool { return c.seatsLowered().Sign() > 0 },
-		"count": counted,
-		"cost":  func(c Change) bool { return c.Effect.Cost.Sign() > 0 },
-		"drop":  func(c Change) bool { return c.Effect.Cost.Sign() < 0 || c.Effect.Bill.Sign() < 0 },
-		"bill":  func(c Change) bool { return c.Effect.Bill.Sign() > 0 },
+		"share":    func(c Change) bool { return c.seatsLowered().Sign() > 0 },
+		"decrease": func(c Change) bool { return c.seatsLowered().Sign() > 0 },
+		"increase": func(c Change) bool { return stepOf(c).fewer.Sign() < 0 },
+		"count":    counted,
+		"cost":     func(c Change) bool { return c.Effect.Cost.Sign() > 0 },
+		"drop":     func(c Change) bool { return c.Effect.Cost.Sign() < 0 || c.Effect.Bill.Sign() < 0 },
+		"bill":     func(c Change) bool { return c.Effect.Bill.Sign() > 0 },
 	}[t.limit]
 	held := t.holds
 	t.holds = func(c Change) bool { return held(c) && adds(c) }
@@ -144,8 +156,10 @@ func already(limit string, done []step) string {
 		amounts = append(amounts, m.Display())
 	}
 	switch limit {
-	case "share":
+	case "share", "decrease":
 		return fmt.Sprintf("%s seats", seatsTaken(done))
+	case "increase":
+		return fmt.Sprintf("%s seats", seatsAdded(done))
 	case "count":
 		return fmt.Sprintf("%d changes", count)
 	}

@@ -6,8 +6,11 @@ import "slices"
 // asked before an order can be released: what
 // is not known, contradicts itself or is against a system's rules is settled at its cause.
 func (r Reason) Releasable() bool {
-	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld, OrderApproval}, r)
+	return slices.Contains([]Reason{DecreaseHeld, CancelHeld, InUse, OverChangeLimit, OverCustomer, OverRun, OverChangeTogether, OverCustomerTogether, OverRunTogether, NewCustomerHeld, OrderApproval}, r)
 }
+
+// releasable reports whether a person may let through a held change: a limit of the flow holds it, and nobody rejected it.
+func (p Plan) releasable(h Held) bool { return h.Reason.Releasable() && p.Rejected[h.Change.ID] == "" }
 
 // Release is the plan in which everything that only the flow's limits hold is let through, together with what waited for nothing
 // else; ok is false when there is nothing of that kind. It has a digest of its own, never that of a plan within the limits: approving
@@ -16,7 +19,7 @@ func Release(p Plan) (released Plan, ok bool) {
 	released = p
 	released.Changes, released.Held, released.Lifted = slices.Clone(p.Changes), nil, nil
 	for _, h := range p.Held {
-		if h.Reason.Releasable() {
+		if p.releasable(h) {
 			released.Changes = append(released.Changes, h.Change)
 			released.Lifted = append(released.Lifted, h)
 		} else {

@@ -175,12 +175,19 @@ func (o *printer) plan(p Plan) {
 				break
 			}
 			o.held(h)
+			if by := p.Rejected[h.Change.ID]; by != "" {
+				o.item("    rejected by %s; it stays held until the same person approves it", by)
+			}
 		}
 	}
 	if len(p.Findings) > 0 {
 		o.heading("Findings")
-		for i, f := range p.Findings {
-			if o.cut(i, len(p.Findings), "--all shows them") {
+		findings := p.Findings
+		if o.limit > 0 {
+			findings = alike(findings)
+		}
+		for i, f := range findings {
+			if o.cut(i, len(findings), "--all shows them") {
 				break
 			}
 			o.item("%s: %s", f.Title, f.Detail)
@@ -257,6 +264,9 @@ func (o *printer) change(c Change) {
 	if c.AtEnd != nil {
 		o.item("    %s", c.AtEnd.Text())
 	}
+	if c.Reason == Decided {
+		o.item("    %s", c.Detail)
+	}
 	if c.Shares != "" {
 		o.item("    %s", c.Shares)
 	}
@@ -273,6 +283,9 @@ func (a AtEnd) Text() string {
 		text += fmt.Sprintf("; %s a month less from %s", roundedText(a.Saves), a.After.Add(1))
 	case -1:
 		text += fmt.Sprintf("; %s a month more from %s", roundedText(a.Saves.Neg()), a.After.Add(1))
+	}
+	if a.Promotion != "" {
+		text += fmt.Sprintf("; promotion %s ends with the term", a.Promotion)
 	}
 	return text
 }

@@ -93,7 +93,7 @@ func TestReverse(t *testing.T) {
 		{"the line ended since", with(wrote(plan.PSA, plan.VendorChanged, 14, 17, 17, 17), func(r *plan.Reversal) { r.Ended = today.Add(-1) }), []string{"found not_undone"}},
 		{"a read that failed lowers nothing", with(wrote(plan.PSA, plan.VendorChanged, 14, 17, 14, 17), func(r *plan.Reversal) { r.Pair.Complete = false }), []string{"held psa incomplete_read"}},
 		{"a write in flight", with(wrote(plan.PSA, plan.VendorChanged, 14, 17, 14, 17), func(r *plan.Reversal) { r.Pair.InFlight = true }), []string{"held psa in_flight"}},
-		{"a trial", with(wrote(plan.Vendor, plan.PSAChanged, 14, 12, 12, 14), func(r *plan.Reversal) { r.Pair.Locked = "this is a trial" }), []string{"held vendor term_window"}},
+		{"a trial", with(wrote(plan.Vendor, plan.PSAChanged, 14, 12, 12, 14), func(r *plan.Reversal) { r.Pair.Locked = "this is a trial" }), []string{"held vendor no_change_now"}},
 		{"read back otherwise than written", with(wrote(plan.PSA, plan.VendorChanged, 14, 17, 14, 18), func(r *plan.Reversal) { r.Wrote = seats(18) }), []string{"change psa quantity 18->14"}},
 
 		{"a created line is ended", created(14), []string{"end psa quantity 14->0 last 2031-03-14"}},

@@ -58,10 +58,16 @@ type Guards struct {
 	PerRun      GroupLimit
 	Decrease    Decrease
 	Cancel      Cancel
+	// FourEyes says that one person's decision is not enough to cancel.
+	FourEyes bool
 	// Together is for how long what was done counts together with a plan, as if it were one; 0 for the plan alone. The caller collects it (Recent).
 	Together time.Duration
 	// Unattended says that nobody reviews a plan before it is applied. Then what new lines would bill counts, too.
 	Unattended bool
+	// OnHold are the customers for whom no seats are added, since the PSA has them on credit hold.
+	OnHold map[string]bool
+	// FrozenUntil is until when nothing that costs is written; zero when everything is.
+	FrozenUntil time.Time
 }
 
 // ChangeLimit bounds one change of something that exists.
@@ -82,11 +88,13 @@ type ChangeLimit struct {
 // Vendor cost and customers' bills are each compared with Drop, never added up: a seat that is neither bought nor billed any more is one
 // seat. What goes up elsewhere does not make up for what goes down. New lines count in Bill alone, and only where Guards.Unattended.
 type GroupLimit struct {
-	Share int          // percent of the seats on existing lines that may be lowered or ended; 0 and 100 for no limit
-	Count int          // changes to existing lines; 0 for no limit
-	Cost  *model.Money // vendor cost added a month
-	Drop  *model.Money // vendor cost, or customers' bills, taken away a month
-	Bill  *model.Money // customers' bills added a month
+	Share    int             // percent of the seats on existing lines that may be lowered or ended; 0 and 100 for no limit
+	Increase *model.Quantity // seats added to what exists
+	Decrease *model.Quantity // seats taken away from what exists
+	Count    int             // changes to existing lines; 0 for no limit
+	Cost     *model.Money    // vendor cost added a month
+	Drop     *model.Money    // vendor cost, or customers' bills, taken away a month
+	Bill     *model.Money    // customers' bills added a month
 }
 
 // Decrease says what happens to a lower seat count outside the vendor's refund window.

@@ -25,8 +25,37 @@ type Term struct {
 	Billing         string    // monthly, annual, triennial
 	Windows         []string  // seats that may be taken away until when: "4 until 2031-03-11T13:04:55Z"
 	AutoRenew       model.Value
-	Schedulable     bool // the vendor takes instructions for the end of the term
-	ExtendedPercent int  // how much dearer, at most, a term is that goes on because nobody said anything
+	Schedulable     bool        // the vendor takes instructions for the end of the term
+	ExtendedPercent int         // how much dearer, at most, a term is that goes on because nobody said anything
+	Least, Most     model.Value // seats that the vendor sells of the product in one subscription; not known when it does not say
+	Assigned        model.Value // seats in use; not known when nobody counts them
+	Promotion       string      // its price ends with the term
+	Product         string      // key of today's product
+	Base            *Base       // of an add-on
+	AddOns          []AddOn     // that depend on it
+	Decision        *Decision   // what a person said about the end of this term, and the vendor was not told yet
+}
+
+// Base is the subscription that an add-on belongs to.
+type Base struct {
+	Label string
+	Seats model.Quantity
+}
+
+// AddOn is a subscription that is over with its base, and has no more seats than it.
+type AddOn struct {
+	Label string
+	Seats model.Quantity
+	Ends  bool // it is cancelled at the end of the term, or its line ends
+}
+
+// Decision is what a person said about the end of one term.
+type Decision struct {
+	ID      string
+	Action  string      // EndRenew, EndCancel, EndExtend
+	Seats   model.Value // to renew with; not known for as many as there are then
+	Product model.Value // key to renew as; not known for the product of today
+	By      string      // who, when and why, for the plan and the journal
 }
 
 // AtEnd says when a scheduled change takes effect and what waiting for it costs.
@@ -35,6 +64,8 @@ type AtEnd struct {
 	Seats   model.Quantity `json:"seats"`            // seats until then
 	Waiting model.Money    `json:"waiting,omitzero"` // what is still charged until then for seats that are not wanted
 	Saves   model.Money    `json:"saves,omitzero"`   // what is charged less a month from then on; below zero for more
+	// Promotion is the one whose price ends with the term; what is said about money is reckoned at the list price.
+	Promotion string `json:"promotion,omitempty"`
 }
 
 // reducible is how many seats the vendor takes back at this moment. Windows that it named close by the clock, also between two
@@ -77,7 +108,7 @@ func (t Term) charges(after model.Day) int {
 
 // atEnd prices a scheduled change from the seats until then to others. The vendor's days are in UTC.
 func (p Pair) atEnd(from, to model.Quantity) *AtEnd {
-	a := &AtEnd{After: p.Term.End, Seats: from}
+	a := &AtEnd{After: p.Term.End, Seats: from, Promotion: p.Term.Promotion}
 	cost, known := p.UnitCost.Money()
 	if !known {
 		return a
@@ -152,6 +183,9 @@ func (p Pair) cancels() bool {
 // it had said, and nothing that was decided at the vendor. A line that had ended before it was ever seen open is a guess: held.
 func decideEnd(pair Pair, next *Change, settled *Memory) (unseen bool) {
 	vendor, memory := pair.Vendor.Now["at_end"], pair.PSA.Memory["at_end"]
+	settled.remember("term_end", model.DayValue(pair.Term.End), !pair.Term.End.IsZero())
+	settled.remember("unused_since", pair.unusedSince(), true)
+	settled.remember("next_quantity", pair.Vendor.Now["next_quantity"], pair.Term.Schedulable && pair.Rules["next_quantity"].Owner == "" && !pair.lost().next)
 	if !pair.Term.Schedulable || pair.Term.End.IsZero() || pair.Locked != "" || !vendor.Known() {
 		return false
 	}
@@ -165,6 +199,10 @@ func decideEnd(pair Pair, next *Change, settled *Memory) (unseen bool) {
 	case pair.cancels() && !told && memory.Blank():
 		next.Fields = []FieldChange{change} // it replaces a number of seats
 		return !memory.Known()
+	case pair.lost().end:
+		if !slices.ContainsFunc(next.Fields, func(f FieldChange) bool { return f.Field == "next_quantity" }) {
+			next.Fields = []FieldChange{{Field: "at_end", From: vendor, To: pair.Vendor.Memory["at_end"], Reason: ScheduleLost}}
+		}
 	case !pair.cancels() && told && memory.String() == EndCancel:
 		change.Reason = ReopenedByPSA
 		next.Fields = append(slices.DeleteFunc(next.Fields, func(f FieldChange) bool { return f.To.Blank() }), change)
@@ -181,6 +219,8 @@ func ComputeEnd(in Input, pair Pair) Plan {
 	next := newChange(in.Flow, pair, Vendor, OpSchedule)
 	unseen := decideEnd(pair, &next, &settled)
 	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	toVendor, toPSA := newChange(in.Flow, pair, Vendor, OpChange), newChange(in.Flow, pair, PSA, OpChange)
+	p.fulfil(pair, toVendor, &next, &toPSA)
 	p.keepSchedule(pair, next, seats, unseen)
 	if len(next.Fields) == 0 && pair.Ref.Link != "" && needsMemory(pair, settled) {
 		p.Remember = append(p.Remember, settled)
@@ -204,7 +244,7 @@ func (p *Plan) keepSchedule(pair Pair, next Change, seats model.Quantity, unseen
 	case !pair.Complete:
 		hold(Incomplete, "it was to be scheduled for "+pair.Term.End.String(), "find out why the read was incomplete (trueup status), then run again")
 	case pair.Locked != "":
-		hold(TermWindow, pair.Locked, "schedule it at the vendor's portal")
+		hold(NoChangeNow, pair.Locked, "schedule it at the vendor's portal")
 	case unseen:
 		hold(CancelHeld, fmt.Sprintf("the line ended on %s before trueup had seen it open; %s seats would end with the term on %s", pair.LineEnd, seats, pair.Term.End),
 			"check it, then release it for this plan with trueup approve, or open the line again")
@@ -213,6 +253,10 @@ func (p *Plan) keepSchedule(pair Pair, next Change, seats model.Quantity, unseen
 	case to.Sign() == 0 && next.Fields[0].Field == "next_quantity":
 		hold(BadValue, "a subscription does not renew with 0 seats", "end the line, so that the subscription is cancelled at the end of its term")
 	default:
+		if reason, detail, text := pair.Term.outsideNext(next, seats, to); reason != "" {
+			hold(reason, detail, text)
+			return
+		}
 		p.Changes = append(p.Changes, next)
 	}
 }
@@ -222,7 +266,7 @@ func (p *Plan) keepSchedule(pair Pair, next Change, seats model.Quantity, unseen
 func Undecided(pair Pair, days []int) (f Finding, ok bool) {
 	t := pair.Term
 	action := pair.Vendor.Now["at_end"]
-	if t.End.IsZero() || !t.Schedulable || !action.Known() || pair.Locked != "" || action.String() != "" && action.String() != EndExtend ||
+	if t.End.IsZero() || !t.Schedulable || t.Decision != nil || !action.Known() || pair.Locked != "" || action.String() != "" && action.String() != EndExtend ||
 		pair.cancels() && pair.PSA.Memory["at_end"].String() != EndCancel || !pair.PSA.Now["next_quantity"].Blank() {
 		return f, false
 	}
@@ -233,31 +277,50 @@ func Undecided(pair Pair, days []int) (f Finding, ok bool) {
 			within = d
 		}
 	}
-	extends := action.String() == EndExtend || t.AutoRenew.Known() && !t.AutoRenew.True()
-	if within == 0 || left < 0 || t.Duration == "P1M" && !extends {
+	silence := SilenceOf(pair)
+	if within == 0 || left < 0 || t.Duration == "P1M" && !silence.Extends {
 		return f, false
 	}
-	seats, _ := pair.Vendor.Now["quantity"].Quantity()
-	cost, priced := pair.UnitCost.Money()
-	month := cost.Times(seats)
-	price, silence := "no price is known", ""
-	if extends {
-		month = month.Times(model.NewQuantity(int64(100+t.ExtendedPercent))).Over(100, 6)
-		if priced {
-			price = fmt.Sprintf("up to %s a month", roundedText(month))
-		}
-		silence = fmt.Sprintf("auto-renewal is off and nobody has cancelled: it may go on month by month, up to %d%% dearer (%s)", t.ExtendedPercent, price)
-	} else {
-		term, err := model.NewTerm(t.Duration, t.Billing)
-		if priced && err == nil {
-			price = fmt.Sprintf("%s for the term", roundedText(month.Times(model.NewQuantity(int64(term.Months())))))
-		}
-		silence = fmt.Sprintf("without a decision it renews by itself for %s with %s seats: %s", t.Duration, seats, price)
-	}
-	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)), Kind: UndecidedEnd, Customer: pair.Customer,
+	return Finding{Key: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String(), fmt.Sprint(within)),
+		Matter: ChangeID("term end", pair.Ref.Vendor.Parent, pair.Ref.Vendor.ID, t.End.String()), Kind: UndecidedEnd, Customer: pair.Customer,
 		Title:  fmt.Sprintf("%s: the term ends on %s, within %d days, and nobody has said what follows", pair.Label, t.End, within),
-		Detail: silence,
-		Next:   "write the seats to renew with on the line, end the line to cancel, or decide at the vendor's portal", Money: month}, true
+		Detail: silence.Text,
+		Next:   "trueup renewals decide " + pair.Ref.Vendor.ID + " renew, renew-with SEATS, cancel or extend; or say it on the line, or at the vendor's portal", Money: silence.Month}, true
 }
 
 func roundedText(m model.Money) string { return m.Round(model.MinorDigits(m.Currency())).Display() }
+
+// Silence is what follows a term when nobody decides, and what it costs.
+type Silence struct {
+	Text    string      `json:"text"`
+	Extends bool        `json:"extends"`        // it goes on month by month, and dearer; otherwise it renews by itself
+	Price   model.Money `json:"price,omitzero"` // of the whole next term, or of a month where it is extended; no currency when no price is known
+	Month   model.Money `json:"month,omitzero"`
+}
+
+// SilenceOf reckons what follows a term when nobody decides. Money is at the list price.
+func SilenceOf(pair Pair) Silence {
+	t := pair.Term
+	s := Silence{Extends: pair.Vendor.Now["at_end"].String() == EndExtend || t.AutoRenew.Known() && !t.AutoRenew.True()}
+	seats, _ := pair.Vendor.Now["quantity"].Quantity()
+	cost, priced := pair.UnitCost.Money()
+	s.Month = cost.Times(seats)
+	price := "no price is known"
+	if s.Extends {
+		s.Month = s.Month.Times(model.NewQuantity(int64(100+t.ExtendedPercent))).Over(100, 6)
+		if priced {
+			s.Price, price = s.Month, fmt.Sprintf("up to %s a month", roundedText(s.Month))
+		}
+		s.Text = fmt.Sprintf("auto-renewal is off and nobody has cancelled: it may go on month by month, up to %d%% dearer (%s)", t.ExtendedPercent, price)
+	} else {
+		if term, err := model.NewTerm(t.Duration, t.Billing); priced && err == nil {
+			s.Price = s.Month.Times(model.NewQuantity(int64(term.Months())))
+			price = fmt.Sprintf("%s for the term", roundedText(s.Price))
+		}
+		s.Text = fmt.Sprintf("without a decision it renews by itself for %s with %s seats: %s", t.Duration, seats, price)
+	}
+	if t.Promotion != "" {
+		s.Text += fmt.Sprintf("; promotion %s ends with the term", t.Promotion)
+	}
+	return s
+}

@@ -140,7 +140,7 @@ func TestLowerLines(t *testing.T) {
 		"both said at once":             {4, func(p *Pair) { p.PSA.Now["next_quantity"] = model.Int(3) }, "change vendor quantity=5, schedule vendor next_quantity=3, change psa quantity=5"},
 		"the vendor cannot schedule":    {4, func(p *Pair) { p.Term.Schedulable = false; delete(p.Rules, "next_quantity") }, "held term_window"},
 		"no commitment":                 {4, func(p *Pair) { p.Term.End = model.Day{} }, "held term_window"},
-		"a trial":                       {4, func(p *Pair) { p.Locked = "this is a trial" }, "held term_window"},
+		"a trial":                       {4, func(p *Pair) { p.Locked = "this is a trial" }, "held no_change_now"},
 		"the read was incomplete":       {4, func(p *Pair) { p.Complete = false }, "held incomplete_read"},
 		"an earlier write is in flight": {4, func(p *Pair) { p.InFlight = true }, "held in_flight"},
 		"no seats at all":               {0, nil, "held term_window"},

@@ -308,14 +308,23 @@ bundles:
   - {line: WORKPLACE, of: {"CFQ7TTC0LCHC:0002 P1Y monthly": 1, "CFQ7TTC0LH18:0001 P1M monthly": 2}}
 guards:
   per_change: {increase: 25, decrease: 5, share: 60%, cost: 500 GBP, drop: 0.01 GBP}
-  per_customer: {share: 100%, count: 20, drop: 500 GBP}
+  per_customer: {share: 100%, increase: 25, decrease: 5, count: 20, drop: 500 GBP}
   per_run: {cost: 0.01 GBP, bill: 500 GBP}
   together: 36h
   decrease: hold
   cancel: term_end
+  credit_hold: increase
+  freeze:
+    - {from: 2031-12-20, to: 2032-01-02}
+    - {days: [Friday, sunday], from: 17:30, to: 06:00}
 quotes: {since: 2031-03-01, when: [Won, Signed], approve: guards, price_tolerance: 2%}
-approve: {people: 2}
-tell: {lines: nothing, renewal: {days: [90, 14]}}
+approve: {people: 2, by: [ticket], expires: 3 days, ticket: {approved: Approved, rejected: Rejected}}
+tell:
+  lines: nothing
+  renewal: {days: [90, 14], ticket: {board: Sales, status: New, closed: Closed}}
+  unused: {after: 30 days}
+  held: {ticket: {board: Cloud, status: New, closed: Completed, type: Subscription, priority: High, company: "Us, the MSP"}}
+  open_tickets: 7
 `)})
 	cost, cent := money(t, "500 GBP"), money(t, "0.01 GBP")
 	increase, decrease := model.NewQuantity(25), model.NewQuantity(5)
@@ -343,16 +352,24 @@ tell: {lines: nothing, renewal: {days: [90, 14]}}
 		Bundles: []engine.Bundle{{Product: "WORKPLACE", Of: []engine.BundlePart{{Product: "CFQ7TTC0LCHC:0002 P1Y monthly", Ratio: 1}, {Product: "CFQ7TTC0LH18:0001 P1M monthly", Ratio: 2}}}},
 		Guards: plan.Guards{
 			PerChange:   plan.ChangeLimit{Increase: &increase, Decrease: &decrease, Share: 60, Cost: &cost, Drop: &cent},
-			PerCustomer: plan.GroupLimit{Share: 100, Count: 20, Drop: &cost},
+			PerCustomer: plan.GroupLimit{Share: 100, Increase: &increase, Decrease: &decrease, Count: 20, Drop: &cost},
 			PerRun:      plan.GroupLimit{Share: 10, Cost: &cent, Bill: &cost},
 			Together:    36 * time.Hour,
 			Decrease:    plan.DecreaseHold,
 			Cancel:      plan.CancelTermEnd,
 		},
 		TermEnds:  []int{90, 14},
+		Unused:    30,
 		Quotes:    engine.QuoteRules{Since: model.NewDay(2031, 3, 1), When: []string{"Won", "Signed"}, Approve: engine.ApproveGuards, Tolerance: 2},
 		Approvals: 2,
-		Tell:      engine.TellRules{Lines: engine.TellNothing},
+		Approve:   engine.ApproveRules{NoCLI: true, Tickets: true, Approved: "Approved", Rejected: "Rejected", Expires: 72 * time.Hour},
+		Freeze: []plan.Freeze{{From: model.NewDay(2031, 12, 20), To: model.NewDay(2032, 1, 2)},
+			{Days: []time.Weekday{time.Friday, time.Sunday}, Begin: 17*60 + 30, End: 6 * 60}},
+		CreditHold: true,
+		Tell: engine.TellRules{Lines: engine.TellNothing, Most: 7, Tickets: map[engine.Purpose]engine.TicketRules{
+			engine.TellRenewal: {Board: "Sales", Status: "New", Closed: "Closed"},
+			engine.TellHeld:    {Board: "Cloud", Status: "New", Closed: "Completed", Type: "Subscription", Priority: "High", Company: "Us, the MSP"},
+		}},
 	}
 	got, ok := c.Flow("main")
 	if !ok {

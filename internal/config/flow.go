@@ -93,12 +93,13 @@ func (l *loader) readFlow(path string, root *strictyaml.Node) {
 	l.readContracts(&f, m.Need("contracts"))
 	f.Lines = readLines(m.Need("lines"))
 	f.Bundles = readBundles(m.Get("bundles"))
-	f.Guards = readGuards(m.Get("guards"))
+	guards := readGuards(m.Get("guards"))
+	f.Guards = guards.Guards
+	f.Freeze, f.CreditHold = guards.freeze, guards.creditHold
 	f.Quotes = readQuotes(m.Get("quotes"), f.Guards)
-	approve := m.Get("approve").Map()
-	f.Approvals = atLeastOne(approve.Get("people"))
-	approve.Close()
-	f.Tell, f.TermEnds = readTell(m.Get("tell"))
+	readApprove(&f, m.Get("approve"))
+	f.Tell, f.TermEnds, f.Unused = readTell(m.Get("tell"))
+	checkTickets(&f, m.Get("approve"))
 	m.Close()
 	l.refuseRivals(f)
 	l.flows = append(l.flows, f)
@@ -232,17 +233,27 @@ func readFieldRule(n *strictyaml.Node, field model.Field) plan.FieldRule {
 	return rule
 }
 
-func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int) {
+func readTell(n *strictyaml.Node) (rules engine.TellRules, termEnds []int, unused int) {
 	m := n.Map()
-	termEnds = readTermEnds(m.Get("renewal").Map())
+	renewal := m.Get("renewal").Map()
+	readTickets(&rules, m, renewal)
+	termEnds = readTermEnds(renewal)
+	unused = readUnused(m.Get("unused").Map())
 	rules.Lines = oneOf(m.Get("lines"), engine.TellNote, engine.TellNote, engine.TellNothing)
 	m.Close()
-	return rules, termEnds
+	return rules, termEnds, unused
 }
 
-func readGuards(n *strictyaml.Node) plan.Guards {
+// guards are the guards of a flow with those that depend on the time and on the PSA.
+type guards struct {
+	plan.Guards
+	freeze     []plan.Freeze
+	creditHold bool
+}
+
+func readGuards(n *strictyaml.Node) guards {
 	m := n.Map()
-	var g plan.Guards
+	var g guards
 	change := m.Get("per_change").Map()
 	g.PerChange.Increase, g.PerChange.Decrease = quantity(change.Get("increase")), quantity(change.Get("decrease"))
 	if s := change.Get("share"); s.Present() {
@@ -253,6 +264,8 @@ func readGuards(n *strictyaml.Node) plan.Guards {
 	g.PerCustomer = readGroupLimit(m.Get("per_customer"), defaultPerCustomerShare)
 	g.PerRun = readGroupLimit(m.Get("per_run"), defaultPerRunShare)
 	g.Decrease = oneOf(m.Get("decrease"), plan.DecreaseWindow, plan.DecreaseWindow, plan.DecreaseHold)
+	g.creditHold = oneOf(m.Get("credit_hold"), "none", "increase", "none") == "increase"
+	g.freeze = readFreeze(m.Get("freeze"))
 	g.Together = readTogether(m.Get("together"))
 	g.Cancel = oneOf(m.Get("cancel"), plan.CancelHold, plan.CancelTermEnd, plan.CancelHold)
 	m.Close()
@@ -295,6 +308,7 @@ func readGroupLimit(n *strictyaml.Node, share int) plan.GroupLimit {
 	if s := m.Get("share"); s.Present() {
 		limit.Share = percent(s)
 	}
+	limit.Increase, limit.Decrease = quantity(m.Get("increase")), quantity(m.Get("decrease"))
 	limit.Count, limit.Cost = atLeastOne(m.Get("count")), money(m.Get("cost"))
 	limit.Drop, limit.Bill = money(m.Get("drop")), money(m.Get("bill"))
 	m.Close()

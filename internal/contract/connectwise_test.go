@@ -69,6 +69,9 @@ func TestConnectWiseTraffic(t *testing.T) {
 				"GET procurement/catalog", "GET procurement/catalog/{0}", "POST procurement/catalog",
 				"GET finance/agreements", "GET finance/agreements/{0}", "POST finance/agreements",
 				"GET sales/opportunities/statuses", "GET sales/opportunities", "GET procurement/products",
+				"GET service/tickets", "GET service/tickets/{0}", "POST service/tickets", "PATCH service/tickets/{0}",
+				"GET service/tickets/{0}/notes", "GET service/tickets/{0}/notes/{1}", "POST service/tickets/{0}/notes",
+				"GET service/boards", "GET service/boards/{0}/statuses", "GET service/boards/{0}/types", "GET service/priorities",
 				"GET finance/agreements/{0}/additions", "GET finance/agreements/{0}/additions/{1}", "POST finance/agreements/{0}/additions", "PATCH finance/agreements/{0}/additions/{1}")
 		})
 	}
@@ -107,6 +110,7 @@ func seedConnectWise(fake *connectwisetest.Server) {
 		agreement := fake.AddAgreement(connectwisetest.Agreement{
 			Name: "Cloud", Company: company, Contact: contact, Type: "Cloud Services", Start: "2031-01-01", End: "2033-12-31", Currency: "GBP", NextInvoice: "2031-03-01",
 		})
+		fake.AddTicket(connectwisetest.Ticket{Company: company, Board: "Cloud", Summary: "Held", ExternalXRef: "trueup-" + identifier, Notes: []string{"one", "two", "three"}})
 		fake.AddAgreement(connectwisetest.Agreement{Name: "Child", Company: company, Contact: contact, Type: "Managed Services", Parent: agreement, Cancelled: true})
 		offer := fake.AddOpportunity(connectwisetest.Opportunity{Name: "Seats", Company: company, Contact: contact, Status: "Signed", Expected: "2031-02-28", CustomerPO: "PO-1"})
 		fake.AddOffered(connectwisetest.Offered{Opportunity: offer, Product: product, Quantity: "5", Price: "25"})
@@ -168,6 +172,10 @@ func writeConnectWise(t *testing.T, c connectors.Connector, records map[string][
 	})
 	change(addition, map[string]connectors.Edit{"quantity": {From: model.Int(4), To: model.Int(6)}})
 	change(addition, map[string]connectors.Edit{"unitPrice": {To: gbp("26")}, "unitCost": {To: gbp("21")}, "invoiceDescription": text("Seats"), "lessIncluded": {To: model.Int(1)}, "billCustomer": text("NoCharge")})
+	ticket := create("ticket", "", model.Fields{"summary": model.Text("Waiting"), "company": model.Text(company.ID), "board": model.Text("Cloud"), "status": model.Text("New"),
+		"type": model.Text("Subscription"), "priority": model.Text("High"), "externalXRef": model.Text("trueup-1"), "initialInternalAnalysis": model.Text("14 to 60 seats")})
+	create("ticketNote", ticket.ID, model.Fields{"text": model.Text("14 to 61 seats")})
+	change(ticket, map[string]connectors.Edit{"status": text("Completed"), "summary": text("Done")})
 	end := connectors.EndRequest{Ref: connectors.Ref{Kind: "addition", ID: addition.ID, Parent: agreement.ID}, Last: model.NewDay(2031, time.March, 31), Key: "end"}
 	if _, err := c.(connectors.Ender).End(t.Context(), end); err != nil {
 		t.Fatalf("end addition: %v", err)

@@ -281,7 +281,7 @@ func orderPartnerCenter(t *testing.T, c connectors.Connector, fake *partnercente
 	if _, err := c.(connectors.Creator).Create(t.Context(), order("at once", 3)); err != nil {
 		t.Fatalf("order: %v", err)
 	}
-	fake.SetSKU(partnercentertest.SKU{ProductID: "CFQ7TTC0LCHC", SkuID: "0002", MaxSeats: 4})
+	fake.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LCHC:0002", MaxSeats: 4})
 	if _, err := c.(connectors.Creator).Create(t.Context(), order("too many", 5)); connectors.ClassOf(err) != connectors.ClassInvalid {
 		t.Fatalf("an order of too many seats: %v", err)
 	}

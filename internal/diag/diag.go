@@ -104,7 +104,7 @@ func DidYouMean(word string, known []string) string {
 	if best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	if len(known) == 0 || len(known) > 24 {
+	if len(known) == 0 || len(known) > 30 {
 		return ""
 	}
 	sorted := slices.Sorted(slices.Values(known))

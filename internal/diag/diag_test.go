@@ -64,7 +64,7 @@ func TestDidYouMean(t *testing.T) {
 	t.Parallel()
 	fields := []string{"quantity", "unit_cost", "unit_price"}
 	var crowd []string
-	for i := range 25 {
+	for i := range 31 {
 		crowd = append(crowd, fmt.Sprintf("field_number_%d", i))
 	}
 	for _, c := range []struct {

@@ -289,6 +289,18 @@ func (p *play) setOne(key, text string) error {
 		f.Customers.MissingPSA = engine.Missing(text)
 	case "decrease":
 		g.Decrease = plan.Decrease(text)
+	case "credit_hold":
+		f.CreditHold = text == "increase"
+	case "freeze":
+		from, to, _ := strings.Cut(text, " to ")
+		first, fromErr := model.ParseDay(from)
+		last, toErr := model.ParseDay(to)
+		f.Freeze = []plan.Freeze{{From: first, To: last}}
+		return errors.Join(fromErr, toErr)
+	case "tickets": // the status that approves
+		rules := engine.TicketRules{Board: "Cloud", Status: "New", Closed: "Completed"}
+		f.Tell.Tickets = map[engine.Purpose]engine.TicketRules{engine.TellHeld: rules, engine.TellRefused: rules}
+		f.Approve = engine.ApproveRules{Tickets: true, Approved: text, Rejected: "Rejected"}
 	case "change_increase":
 		q, err := model.ParseQuantity(text)
 		g.PerChange.Increase = &q
@@ -467,4 +479,8 @@ func (m *mortal) Append(ctx context.Context, entries ...state.Entry) error {
 
 func (m *mortal) Settle(ctx context.Context, outcome state.Entry, snapshots []state.Snapshot, links []state.Link) error {
 	return m.write(func() error { return m.Store.Settle(ctx, outcome, snapshots, links) })
+}
+
+func (m *mortal) SettleTold(ctx context.Context, outcome state.Entry, told state.Told) error {
+	return m.write(func() error { return m.Store.SettleTold(ctx, outcome, told) })
 }

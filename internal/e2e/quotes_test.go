@@ -199,9 +199,9 @@ func TestWhatTheVendorWouldRefuseIsHeld(t *testing.T) {
 			}
 		}
 	}
-	sku := func(k partnercentertest.SKU) func(*deal) {
-		k.ProductID, k.SkuID = goods[0].product, goods[0].sku
-		return func(d *deal) { d.vendor.SetSKU(k) }
+	sku := func(k partnercentertest.Product) func(*deal) {
+		k.ID = goods[0].product + ":" + goods[0].sku
+		return func(d *deal) { d.vendor.SetProduct(k) }
 	}
 	for name, tt := range map[string]struct {
 		spoil, mend func(*deal)
@@ -212,8 +212,8 @@ func TestWhatTheVendorWouldRefuseIsHeld(t *testing.T) {
 			plan.AgreementMissing, "has not accepted the Microsoft Customer Agreement"},
 		"contact": {customer(func(c *partnercentertest.Customer) { c.Email = "" }), customer(func(c *partnercentertest.Customer) { c.Email = "a@example.com" }),
 			plan.ContactMissing, "no e-mail address"},
-		"withdrawn": {sku(partnercentertest.SKU{Withdrawn: true}), sku(partnercentertest.SKU{}), plan.NotSold, "not sold to this customer"},
-		"too many":  {sku(partnercentertest.SKU{MaxSeats: 4}), sku(partnercentertest.SKU{}), plan.SoldOtherwise, "the largest number sold is 4"},
+		"withdrawn": {sku(partnercentertest.Product{Withdrawn: true}), sku(partnercentertest.Product{}), plan.NotSold, "not sold to this customer"},
+		"too many":  {sku(partnercentertest.Product{MaxSeats: 4}), sku(partnercentertest.Product{}), plan.SoldOtherwise, "the largest number sold is 4"},
 		"price": {func(d *deal) { d.offerCost("17.00") }, func(d *deal) { d.offerCost("18.564") },
 			plan.PriceMoved, "a seat and month costs 18.564 GBP now, and the quote reckons with 17.00 GBP"},
 	} {

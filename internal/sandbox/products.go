@@ -123,7 +123,7 @@ func (w *world) addGoods() {
 				row.Start = changed
 				w.awkward("price_changed", g.key)
 			}
-			w.vendor.SetSKU(partnercentertest.SKU{ProductID: p.id, SkuID: p.sku, MaxSeats: p.maxSeats})
+			w.vendor.SetProduct(partnercentertest.Product{ID: p.id + ":" + p.sku, MaxSeats: p.maxSeats})
 			if p.special != specialNoPrice {
 				w.vendor.SetPrice(row)
 			}

@@ -28,7 +28,7 @@ func approvals(t *testing.T, b *bench) {
 	equal(t, "of another plan", must[[]state.Decision](t)(b.Decisions(ctx, "d")), []state.Decision(nil))
 
 	// Twice the same person is one person.
-	must[state.Decision](t)(b.Decide(ctx, decision("ann@desk", state.Approved, tomorrow)))
+	must[state.Decision](t)(b.Decide(ctx, decision("Ann@psa", state.Approved, tomorrow)))
 	refused(t, use(2), state.ErrNotApproved, "1 of 2")
 
 	// A rejection stands whatever others say, until the same person approves.

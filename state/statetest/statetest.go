@@ -89,7 +89,9 @@ func Run(t *testing.T, database func(t testing.TB) Opener) {
 		{"wishes: companies that are to become customers", wishes},
 		{"decisions: people approve and reject one plan, and approvals count once", approvals},
 		{"decisions: approvals expire", approvalsExpired},
+		{"decisions: what follows a term, the later one stands", termEnds},
 		{"decisions: what is incomplete is refused", approvalsRefused},
+		{"told: one ticket a matter, settled with its journal", told},
 
 		{"lock: one daemon at a time", lockOnce},
 		{"lock: renewed it lasts, forgotten it is taken over", lockExpires},

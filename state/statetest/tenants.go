@@ -34,7 +34,11 @@ func live(t testing.TB, b *bench, seatCount int64) (run string) {
 	d := decision("ann@desk", state.Rejected, b.clock.Now())
 	d.Reason = text
 	must[state.Decision](t)(b.Decide(ctx, d))
+	ok(t, b.PutTold(ctx, state.Told{Flow: "flow", Matter: "m1", Account: "psa", Ticket: "7", Said: text}))
 	must[state.Wish](t)(b.PutWish(ctx, wish("1", "kea")))
+	end := endDecision("s1", "renew", model.NewDay(2031, time.March, 31))
+	end.Seats = text
+	must[state.EndDecision](t)(b.DecideEnd(ctx, end))
 	return run
 }
 
@@ -78,7 +82,9 @@ func picture(t testing.TB, b *bench, run string) string {
 	p, known, err = b.LatestPlan(ctx, "flow")
 	tell("latest", p.Digest, string(p.Body), known, err)
 	tell("decisions", fmt.Sprint(b.Decisions(ctx, "d1")))
+	tell("told", fmt.Sprint(b.Told(ctx, "flow")))
 	tell("wishes", fmt.Sprint(b.Wishes(ctx, "")))
+	tell("ends", fmt.Sprint(b.EndDecisions(ctx, "flow", model.Day{})))
 	tell("journal", fmt.Sprint(b.Journal(ctx, state.JournalFilter{})))
 	tell("hints", fmt.Sprint(b.WaitingHints(ctx)))
 	running, known, err := b.InProgress(ctx, state.RunFlow, "flow")
@@ -134,6 +140,8 @@ func tenants(t *testing.T, b *bench) {
 	ok(t, err)
 	_, err = north.UseApproval(ctx, "d1", 1, ofNorth)
 	refused(t, err, state.ErrNotApproved, "ann@desk")
+	ok(t, south.PutTold(ctx, state.Told{Flow: "flow", Matter: "m1", Account: "psa", Ticket: "8"}))
+	ok(t, south.ForgetTold(ctx, "flow", "m1"))
 	equal(t, "north after all that", picture(t, north, ofNorth), before)
 
 	// Each has its own daemon.

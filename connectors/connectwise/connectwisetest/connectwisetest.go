@@ -16,6 +16,9 @@
 // PSA does: extended amounts, billed quantity, agreement status, the re-pricing of a swapped product, change stamps with
 // their author, audit trail rows. An edited addition moves its agreement's stamp unless stale_agreement_stamp is on.
 //
+// Tickets: status and type are those of the board and not inactive, a note says for whom it is, what a ticket is opened with is never
+// shown again and stands among its notes, closedFlag follows the status. There are the boards "Cloud" and "Help Desk".
+//
 // Where the real server's behaviour is not documented the fake takes the less convenient side: a derived field in a PATCH
 // is refused, an unknown member of a POST is refused, a sub-path in a PATCH answers 200 and changes nothing (see
 // Options.SubPaths), and Link headers name another host than the one called. Numbers travel as doubles ("5.0").

@@ -29,6 +29,7 @@ type field struct {
 	allowed  []string // for text
 	required bool     // in a POST
 	derived  bool     // the server computes it; refused in a PATCH and a POST
+	unshown  bool     // taken in a POST only, and never delivered
 }
 
 // table is one resource with its rows.
@@ -149,7 +150,8 @@ func newTables() map[string]*table {
 			{name: "iphoneXref", max: 50}, {name: "androidXref", max: 50},
 		}},
 	}
-	list = append(list, callbackTable()) // last, as a table's place gives its ids
+	list = append(list, callbackTable()) // behind the others, as a table's place gives its ids
+	list = append(list, deskTables()...)
 	tables := map[string]*table{}
 	for i, t := range list {
 		if t.shown == nil {
@@ -216,6 +218,7 @@ func (s *Server) seedTables() {
 	plain("productType", map[string]any{"name": "Service"}, map[string]any{"name": "Inventory"})
 	s.AddAgreementType(AgreementType{Name: "Cloud Services", Default: true})
 	s.AddAgreementType(AgreementType{Name: "Managed Services"})
+	s.seedDesk()
 }
 
 // insert gives a row its id and stamps; a seed looks a month old.

@@ -51,6 +51,17 @@ func (s *Server) route(c *call) (answer, error) {
 		}
 		return s.resource(c, s.tables["addition"], agreement.id, strings.TrimPrefix(parts[2], "/"))
 	}
+	if parts := deskPath.FindStringSubmatch(c.path); parts != nil {
+		above, under := s.tables[deskParents[parts[1]]], s.tables[deskChildren[parts[3]]]
+		if s.wrong["forbid"] == above.module {
+			return answer{}, forbidden()
+		}
+		parent := above.rows[asID(json.Number(parts[2]))]
+		if parent == nil {
+			return answer{}, refuse(http.StatusNotFound, "NotFound", above.title+" "+parts[2]+" not found")
+		}
+		return s.resource(c, under, parent.id, strings.TrimPrefix(parts[4], "/"))
+	}
 	if parts := sitesPath.FindStringSubmatch(c.path); parts != nil {
 		company := s.tables["company"].rows[asID(json.Number(parts[1]))]
 		if company == nil {
@@ -263,6 +274,7 @@ func (s *Server) render(t *table, r *row) map[string]any {
 	for _, f := range t.fields {
 		value, has := r.values[f.name]
 		switch {
+		case f.unshown:
 		case !has || value == nil:
 			if f.kind == date {
 				switch s.wrong["empty_dates"] {
@@ -291,8 +303,12 @@ func (s *Server) render(t *table, r *row) map[string]any {
 		s.derive(r, shown)
 	case "productItem":
 		shown["productClass"] = s.tables["catalogItem"].rows[asID(r.values["catalogItem"])].values["productClass"]
+	case "ticket":
+		shown["closedFlag"] = s.closes(r)
+	case "ticketNote":
+		shown["ticketId"], shown["dateCreated"], shown["createdBy"] = r.parent, r.entered.Format(stamp), r.enterer
 	}
-	if t.writes && t.name != "contact" && t.name != "callback" {
+	if t.writes && !slices.Contains([]string{"contact", "callback", "ticketNote"}, t.name) {
 		custom := []any{}
 		for _, f := range s.custom[t.name] {
 			value := map[string]any{"id": f.id, "caption": f.caption, "type": f.kind, "entryMethod": "EntryField", "numberOfDecimals": 0}

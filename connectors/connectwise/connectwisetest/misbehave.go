@@ -22,7 +22,7 @@ var misbehaviours = []Misbehaviour{
 	{"error_after_commit", "a write is done and then answered with 500; value: how many times, empty for always"},
 	{"error_in_200", "every answer has status 200 and an error object as its body"},
 	{"false_200", "a PATCH is answered with 200 and the unchanged record; value: how many times, empty for always"},
-	{"forbid", "value companies, contacts, agreements, additions, catalog, opportunities or system: the API member lacks this right"},
+	{"forbid", "value companies, contacts, agreements, additions, catalog, opportunities, tickets or system: the API member lacks this right"},
 	{"html_error", "a proxy answers with an HTML page; value: the status, 200 when empty"},
 	{"lost_reply", "a write is done and the connection is dropped; value: how many times, empty for always"},
 	{"refuse_agreement", "value id: the additions of this agreement are refused with 403"},
@@ -64,7 +64,7 @@ func (s *Server) Misbehave(name, value string) error {
 		}
 	case name == "switch_codebase" && (value == "" || !strings.HasSuffix(value, "/")),
 		name == "empty_dates" && value != "null" && value != "text",
-		name == "forbid" && !slices.Contains([]string{"companies", "contacts", "agreements", "additions", "catalog", "opportunities", "system"}, value):
+		name == "forbid" && !slices.Contains([]string{"companies", "contacts", "agreements", "additions", "catalog", "opportunities", "tickets", "system"}, value):
 		return bad
 	}
 	s.mu.Lock()

@@ -82,6 +82,9 @@ func (s *Server) post(c *call, t *table, parent int) (answer, error) {
 	case "contact":
 		s.makeDefault(r)
 	}
+	if t.name == "ticket" {
+		s.opened(r)
+	}
 	s.record(t, r, "Created", t.title+" created", s.opts.Member, "API")
 	return answer{status: http.StatusCreated, body: s.render(t, r)}, nil
 }
@@ -130,6 +133,12 @@ func (s *Server) fillDefaults(t *table, r *row) {
 		fill("cost", json.Number("0.0"))
 		fill("inactiveFlag", false)
 		fill("taxableFlag", false)
+	case "ticket":
+		s.fillTicket(r, fill)
+	case "ticketNote":
+		for _, name := range noteKinds {
+			fill(name, false)
+		}
 	}
 }
 
@@ -182,6 +191,8 @@ func (s *Server) consistent(t *table, r *row) error {
 		if q := decimalOf(r.values["quantity"]); q.IsNegative() {
 			return invalid(t.title, "quantity", "InvalidQuantity", "The quantity must not be negative.")
 		}
+	case "ticket", "ticketNote":
+		return s.consistentDesk(t, r)
 	}
 	return nil
 }
@@ -260,7 +271,7 @@ func (s *Server) change(t *table, r *row, ops []patch, by, source string) error 
 		switch {
 		case !known:
 			return invalid(t.title, op.path, "UnknownField", "The path "+op.path+" does not exist.")
-		case f.derived:
+		case f.derived || f.unshown:
 			return invalid(t.title, op.path, "ReadOnlyField", "The "+op.path+" field is read only.")
 		}
 		if op.op == "remove" {
@@ -474,8 +485,13 @@ func (s *Server) remove(t *table, r *row, by, source string) {
 
 // record writes the audit trail and moves the agreement's stamp.
 func (s *Server) record(t *table, r *row, what, text, by, source string) {
-	kinds := map[string]string{"company": "Company", "contact": "Contact", "agreement": "Agreement", "addition": "AgreementAddition", "catalogItem": "ProductCatalog", "opportunity": "Opportunity"}
+	kinds := map[string]string{"company": "Company", "contact": "Contact", "agreement": "Agreement", "addition": "AgreementAddition", "catalogItem": "ProductCatalog",
+		"opportunity": "Opportunity", "ticket": "Ticket", "ticketNote": "Ticket"}
 	s.audit = append(s.audit, auditRow{kind: kinds[t.name], subKind: what, text: text, by: by, source: source, of: r.id, at: s.opts.Now().UTC()})
+	if t.name == "ticketNote" {
+		ticket := s.tables["ticket"].rows[r.parent]
+		ticket.updated, ticket.updatedBy = r.updated.UTC().Truncate(time.Second), by
+	}
 	if _, stale := s.wrong["stale_agreement_stamp"]; t.name == "addition" && !stale {
 		agreement := s.tables["agreement"].rows[r.parent]
 		agreement.updated, agreement.updatedBy = r.updated.UTC().Truncate(time.Second), by

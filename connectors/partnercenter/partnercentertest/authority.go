@@ -111,7 +111,7 @@ var (
 )
 
 func newKey(bits int) *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, bits) //nolint:gosec // the weak one is to be refused
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	check(err)
 	return key
 }

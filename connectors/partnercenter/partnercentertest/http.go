@@ -255,6 +255,8 @@ func (s *Server) admit(c call) *fault {
 		return &fault{http.StatusForbidden, "20002", fmt.Sprintf("The partner ID %s has no commerce relationship with the customer ID %s.", s.opt.Tenant, c.PathValue("customer"))}
 	case strings.EqualFold(s.misbehaving["forbid_customer"], customer.ID):
 		return &fault{http.StatusForbidden, "2032", "Access denied"}
+	case customer.Agreement == "nobody" && !c.safe() && !strings.HasSuffix(c.URL.Path, "/carts"):
+		return &fault{http.StatusForbidden, "13605", "Either a partner confirmation of the customer acceptance of the Microsoft Customer Agreement must be provided or the customer must accept it."}
 	case customer.Locked && !c.safe():
 		return &fault{http.StatusForbidden, "900416", "The customer account is locked for transactions."}
 	}

@@ -12,15 +12,6 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// SKU is what the catalogue says beyond the price sheet. A product in the price sheet that has none is sold from one seat up.
-type SKU struct {
-	ProductID string `json:"product_id"`
-	SkuID     string `json:"sku_id"`
-	MinSeats  int    `json:"min_seats"` // 1 when 0
-	MaxSeats  int    `json:"max_seats"` // no limit when 0
-	Withdrawn bool   `json:"withdrawn"` // still in the catalogue, and not sold any more
-}
-
 // Order is an order placed over the API.
 type Order struct {
 	ID           string    `json:"id"`
@@ -66,13 +57,6 @@ type lineError struct {
 
 const cartLife = 7 * 24 * time.Hour
 
-// SetSKU says how a SKU is sold, or replaces what was said before.
-func (s *Server) SetSKU(k SKU) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.skus = append(slices.DeleteFunc(s.skus, func(o SKU) bool { return o.ProductID == k.ProductID && o.SkuID == k.SkuID }), k)
-}
-
 // Orders are the orders placed over the API, oldest first, however late readers see them.
 func (s *Server) Orders() []Order {
 	s.mu.Lock()
@@ -107,76 +91,6 @@ func (s *Server) directSigned(c call) reply {
 		"attributes": map[string]any{"objectType": "DirectSignedCustomerAgreementStatus"}})
 }
 
-// sold are the rows of the price sheet that a SKU is sold by now.
-func (s *Server) sold(product, sku string) (rows []Price) {
-	now := s.now()
-	for _, p := range s.prices {
-		if strings.EqualFold(p.ProductID, product) && p.SkuID == sku && !p.Start.After(now) && (p.End.IsZero() || p.End.After(now)) && p.TierMin == "" {
-			rows = append(rows, p)
-		}
-	}
-	return rows
-}
-
-func (s *Server) sku(product, id string) SKU {
-	for _, k := range s.skus {
-		if strings.EqualFold(k.ProductID, product) && k.SkuID == id {
-			return SKU{k.ProductID, k.SkuID, max(k.MinSeats, 1), k.MaxSeats, k.Withdrawn}
-		}
-	}
-	return SKU{ProductID: product, SkuID: id, MinSeats: 1}
-}
-
-func (s *Server) getSKU(c call) reply {
-	product, id := c.PathValue("product"), c.PathValue("sku")
-	rows := s.sold(product, id)
-	if len(rows) == 0 {
-		f := fault{http.StatusNotFound, "400018", "SKU was not found."}
-		return f.reply()
-	}
-	k, largest := s.sku(product, id), 10_000_000
-	if k.MaxSeats > 0 {
-		largest = k.MaxSeats
-	}
-	return asJSON(http.StatusOK, map[string]any{
-		"id": id, "title": rows[0].SkuTitle, "productId": product, "minimumQuantity": k.MinSeats, "maximumQuantity": largest, "isTrial": false,
-		"supportedBillingCycles": []string{"monthly", "annual"}, "purchasePrerequisites": []string{}, "inventoryVariables": []string{}, "provisioningVariables": []string{},
-		"dynamicAttributes": map[string]any{"isAddon": false}, "attributes": map[string]any{"objectType": "Sku"},
-	})
-}
-
-// availabilityID names what is sold today in a segment; tomorrow it has another name.
-func (s *Server) availabilityID(segment string) string {
-	return fmt.Sprintf("%s%04X", map[bool]string{true: "CFQ7TTC0", false: "DZH318Z0"}[strings.EqualFold(segment, "Commercial")], midnight(s.now()).Unix()/86400%0x10000)
-}
-
-func (s *Server) listAvailabilities(c call) reply {
-	product, id := c.PathValue("product"), c.PathValue("sku")
-	rows := s.sold(product, id)
-	if len(rows) == 0 {
-		f := fault{http.StatusNotFound, "400018", "SKU was not found."}
-		return f.reply()
-	}
-	k, items := s.sku(product, id), []any{}
-	for _, segment := range []string{"Commercial", "Education"} {
-		terms := []any{}
-		for _, p := range rows {
-			if strings.EqualFold(p.Segment, segment) {
-				terms = append(terms, map[string]any{"id": strings.ToLower(p.Term + p.BillingPlan), "duration": p.Term, "description": p.Term + " commitment", "billingCycle": p.BillingPlan,
-					"cancellationPolicies": []any{map[string]any{"refundOptions": []any{map[string]any{"sequenceId": 0, "type": "Full", "expiresAfter": "P1D"}, map[string]any{"sequenceId": 1, "type": "Partial", "expiresAfter": "P7D"}}}}})
-			}
-		}
-		if len(terms) == 0 {
-			continue
-		}
-		at := s.availabilityID(segment)
-		items = append(items, map[string]any{"id": at, "productId": product, "skuId": id, "catalogItemId": product + ":" + id + ":" + at,
-			"defaultCurrency": map[string]any{"code": s.opt.Currency, "symbol": "$"}, "segment": strings.ToLower(segment), "country": s.opt.Country,
-			"isPurchasable": !k.Withdrawn, "isRenewable": true, "terms": terms, "attributes": map[string]any{"objectType": "Availability"}})
-	}
-	return collection(c, items)
-}
-
 func (s *Server) postCart(c call) reply {
 	bad := func(why string) reply {
 		f := fault{http.StatusBadRequest, "800002", "Invalid request input: " + why}
@@ -199,13 +113,14 @@ func (s *Server) postCart(c call) reply {
 		return f.reply()
 	}
 	made := &cart{id: newID(), customer: c.PathValue("customer"), created: s.now(), line: body.Lines[0]}
-	made.refused = s.refusedLine(made.line)
+	made.refused = s.refusedLine(made)
 	s.carts = append(s.carts, made)
 	return asJSON(http.StatusCreated, s.cartResource(made))
 }
 
 // refusedLine is what is wrong with a line; the cart is made all the same.
-func (s *Server) refusedLine(l cartLine) *lineError {
+func (s *Server) refusedLine(c *cart) *lineError {
+	l := c.line
 	parts := strings.Split(l.CatalogItem, ":")
 	seats, err := l.Quantity.Int64()
 	switch {
@@ -214,18 +129,21 @@ func (s *Server) refusedLine(l cartLine) *lineError {
 	case len(parts) != 3:
 		return &lineError{10001, "The catalog item ID is not valid."}
 	}
-	segment := map[string]string{s.availabilityID("Commercial"): "Commercial", s.availabilityID("Education"): "Education"}[parts[2]]
-	k := s.sku(parts[0], parts[1])
+	p, known := s.product(c.customer, parts[0]+":"+parts[1])
+	var plans []string
+	for _, segment := range []string{commercial, education} {
+		if at, sold := s.offered(p, segment); at == parts[2] {
+			plans = sold
+		}
+	}
 	switch {
-	case segment == "" || k.Withdrawn || len(s.sold(parts[0], parts[1])) == 0:
+	case !known || p.Withdrawn || len(plans) == 0 || len(s.listed(parts[0], parts[1])) == 0:
 		return &lineError{10001, "The catalog item ID was not found."}
-	case !slices.ContainsFunc(s.sold(parts[0], parts[1]), func(p Price) bool {
-		return p.Segment == segment && p.Term == l.Term && l.BillingCycle == strings.ToLower(p.BillingPlan)
-	}):
+	case !slices.Contains(plans, l.Term+" "+l.BillingCycle):
 		return &lineError{10010, "The term or billing cycle is not valid for this catalog item."}
-	case int(seats) < k.MinSeats:
+	case int(seats) < p.MinSeats:
 		return &lineError{10010, "The quantity is below the minimum."}
-	case k.MaxSeats > 0 && int(seats) > k.MaxSeats:
+	case p.MaxSeats > 0 && int(seats) > p.MaxSeats:
 		return &lineError{10015, "The quantity exceeds the maximum number of seats."}
 	}
 	for _, p := range l.Participants {
@@ -262,8 +180,8 @@ func (s *Server) cartResource(c *cart) map[string]any {
 
 func (s *Server) unitPrice(l cartLine) decimal.Decimal {
 	parts := strings.Split(l.CatalogItem, ":")
-	for _, p := range s.sold(parts[0], parts[1]) {
-		if p.Segment == "Commercial" && p.Term == l.Term && strings.EqualFold(p.BillingPlan, l.BillingCycle) {
+	for _, p := range s.listed(parts[0], parts[1]) {
+		if p.commercial() && p.Term == l.Term && strings.EqualFold(p.BillingPlan, l.BillingCycle) {
 			unit, _ := decimal.NewFromString(p.UnitPrice)
 			return unit
 		}
@@ -291,7 +209,6 @@ func (s *Server) getCart(c call) reply {
 // checkOut buys what is in a cart, once.
 func (s *Server) checkOut(c call) reply {
 	found, f := s.cartOf(c)
-	customer := s.customer(c.PathValue("customer"))
 	switch {
 	case f != nil:
 	case len(c.body) > 0:
@@ -300,10 +217,8 @@ func (s *Server) checkOut(c call) reply {
 		f = &fault{http.StatusBadRequest, "800065", fmt.Sprintf("Cannot check out an already submitted cart %s.", found.id)}
 	case found.refused != nil:
 		f = &fault{http.StatusBadRequest, "800009", "Error in Cart item(s)"}
-	case customer.Agreement == "nobody":
-		f = &fault{http.StatusForbidden, "13605", "Either a partner confirmation of the customer acceptance of the Microsoft Customer Agreement must be provided or the customer must accept the Microsoft Customer Agreement"}
 	default:
-		if found.refused = s.refusedLine(found.line); found.refused != nil { // yesterday's availability
+		if found.refused = s.refusedLine(found); found.refused != nil { // yesterday's availability
 			f = &fault{http.StatusNotFound, "400019", "The availability was not found."}
 		}
 	}
@@ -319,7 +234,8 @@ func (s *Server) checkOut(c call) reply {
 func (s *Server) place(c *cart, by call) *order {
 	now, parts := s.now(), strings.Split(c.line.CatalogItem, ":")
 	seats, _ := c.line.Quantity.Int64()
-	k, title := s.sku(parts[0], parts[1]), s.sold(parts[0], parts[1])[0].SkuTitle
+	k, _ := s.product(c.customer, parts[0]+":"+parts[1])
+	title := k.Title
 	made := &order{Order: Order{ID: strings.ReplaceAll(newID(), "-", "")[:12], Customer: c.customer, Subscription: newID(), CatalogItem: c.line.CatalogItem, FriendlyName: c.line.FriendlyName,
 		Quantity: int(seats), Term: c.line.Term, BillingCycle: c.line.BillingCycle, Created: now}}
 	for _, p := range c.line.Participants {

@@ -49,7 +49,7 @@ func (s *shopper) cart(item string, seats int, term, cycle string) answer {
 func TestCartLinesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := shop(t, partnercentertest.Options{})
-	s.s.SetSKU(partnercentertest.SKU{ProductID: premium, SkuID: "0002", MinSeats: 2, MaxSeats: 300})
+	s.s.SetProduct(partnercentertest.Product{ID: premium + ":0002", MinSeats: 2, MaxSeats: 300})
 	item := s.item()
 	for name, tt := range map[string]struct {
 		item        string

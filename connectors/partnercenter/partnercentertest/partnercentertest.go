@@ -12,10 +12,10 @@
 // ones it issued, for the host they were issued for; calls that need a user refuse an application alone; writes carry a
 // GUID in MS-RequestId and are done once per GUID; paging tokens work once; a subscription changed without its full
 // body loses auto-renewal and its scheduled changes; seats can be taken away only inside the window of the batch they
-// came in; a billing profile is replaced whole, under its etag; a new customer needs a free domain and an address that can be
-// found, and its password is told once; nothing is bought for a customer that has not accepted the customer agreement, in a term that is not sold, with
-// an availability of yesterday, or from a cart that was checked out or is older than 7 days; every write leaves an audit record. Time is the clock it
-// was given: terms renew, windows close and tokens
+// came in, never below what an add-on has; what is scheduled names an availability of today; a billing profile is replaced whole, under its
+// etag; a new customer needs a free domain and an address that can be found, and its password is told once; nothing is bought for a customer that
+// has not accepted the customer agreement, in a term that is not sold, with an availability of yesterday, or from a cart that was checked out or is
+// older than 7 days; every write leaves an audit record. Time is the clock it was given: terms renew, windows close and tokens
 // expire when that clock says so.
 //
 // Webhooks: a tenant has one registration; changed subscriptions are told with messages that are signed with a certificate of the
@@ -80,7 +80,8 @@ type Server struct {
 	resellers     []Reseller
 	subscriptions []*subscription
 	prices        []Price
-	skus          []SKU
+	products      []Product
+	promotions    []Promotion
 	carts         []*cart
 	orders        []*order
 	audit         []AuditRecord

@@ -21,7 +21,7 @@ type Customer struct {
 	Locked            bool     `json:"locked"`             // every write is refused with 900416
 	Email             string   `json:"email"`
 	Registration      string   `json:"registration"` // company registration number
-	Agreement         string   `json:"agreement"`    // who confirmed the customer agreement: partner (when empty), customer, or nobody
+	Agreement         string   `json:"agreement"`    // who confirmed the customer agreement: partner (when empty), customer, or nobody: every write but a cart is refused with 13605
 	Address           Address  `json:"address"`
 	Billing           *Billing `json:"billing"` // nil: made of the members above
 	Hidden            int      `json:"hidden"`  // how many lists of customers still lack it, as those of the service lack what was just made
@@ -75,9 +75,9 @@ type Subscription struct {
 	FriendlyName string    `json:"friendly_name"`
 	ProductType  string    `json:"product_type"` // OnlineServicesNCE when empty
 	Quantity     int       `json:"quantity"`
-	MinSeats     int       `json:"min_seats"` // 1 when 0
-	MaxSeats     int       `json:"max_seats"` // no limit when 0
-	Parent       string    `json:"parent"`
+	MinSeats     int       `json:"min_seats"`  // 1 when 0
+	MaxSeats     int       `json:"max_seats"`  // no limit when 0
+	Parent       string    `json:"parent"`     // the base of an add-on: it has no more seats than its base, and ends with it
 	Created      time.Time `json:"created"`    // now when zero
 	TermStart    time.Time `json:"term_start"` // day of Created when zero
 	TermEnd      time.Time `json:"term_end"`   // inclusive; computed from Term when zero
@@ -103,6 +103,24 @@ type Subscription struct {
 type Batch struct {
 	Quantity int       `json:"quantity"`
 	Until    time.Time `json:"until"`
+}
+
+// Product is what the catalogue says of one SKU. Without one the catalogue is made from what was sold and from the price sheet.
+type Product struct {
+	ID           string   `json:"id"` // ProductId:SkuId
+	Title        string   `json:"title"`
+	MinSeats     int      `json:"min_seats"`    // 1 when 0
+	MaxSeats     int      `json:"max_seats"`    // no limit when 0
+	Availability string   `json:"availability"` // another one each day when empty and nothing was sold yet
+	Plans        []string `json:"plans"`        // "P1Y monthly"; nil for what the price sheet lists, and every plan where it is silent
+	Withdrawn    bool     `json:"withdrawn"`    // still in the catalogue, and not sold any more
+}
+
+// Promotion is a price for some time and some numbers of seats.
+type Promotion struct {
+	ID       string    `json:"id"`
+	End      time.Time `json:"end"`       // last moment to take it; never when zero
+	MaxSeats int       `json:"max_seats"` // no limit when 0
 }
 
 // NextTerm is what is scheduled for the renewal.
@@ -163,7 +181,8 @@ type State struct {
 	Resellers     []Reseller        `json:"resellers"`
 	Subscriptions []Subscription    `json:"subscriptions"`
 	Prices        []Price           `json:"prices"`
-	SKUs          []SKU             `json:"skus"`
+	Products      []Product         `json:"products"`
+	Promotions    []Promotion       `json:"promotions"`
 	Orders        []Order           `json:"orders"`
 	Audit         []AuditRecord     `json:"audit"`
 	Misbehaving   map[string]string `json:"misbehaving"`
@@ -320,7 +339,7 @@ func (s *Server) EditQuantity(id string, seats int) error {
 		return fmt.Errorf("edit quantity: there is no subscription %s", id)
 	}
 	before := sub.copy()
-	if f := sub.setQuantity(seats, s.now()); f != nil {
+	if f := s.setQuantity(&sub.Subscription, seats); f != nil {
 		return fmt.Errorf("edit quantity of subscription %s: %s [code %s]", id, f.description, f.code)
 	}
 	sub.Next, sub.Actions = nil, nil
@@ -354,6 +373,8 @@ func (s *Server) Dump() State {
 	state := State{
 		Resellers:   slices.Clone(s.resellers),
 		Prices:      slices.Clone(s.prices),
+		Products:    slices.Clone(s.products),
+		Promotions:  slices.Clone(s.promotions),
 		Audit:       slices.Clone(s.audit),
 		Misbehaving: map[string]string{},
 	}
@@ -365,7 +386,6 @@ func (s *Server) Dump() State {
 		}
 		state.Customers = append(state.Customers, shown)
 	}
-	state.SKUs = slices.Clone(s.skus)
 	for _, o := range s.orders {
 		state.Orders = append(state.Orders, o.Order)
 	}
@@ -413,6 +433,19 @@ func (s *Server) settle() {
 		for sub.step(now, s.opt.ExtendedTerms) {
 		}
 	}
+	for _, sub := range s.subscriptions {
+		s.follow(&sub.Subscription)
+	}
+}
+
+// follow lets an add-on share the fate of its base: it is suspended with it and over with it.
+func (s *Server) follow(sub *Subscription) {
+	base := s.find(sub.Parent)
+	if sub.Parent == "" || base == nil || sub.Status != "active" || base.Status == "active" {
+		return
+	}
+	sub.become(base.Status, base.StatusAt)
+	sub.Reasons = slices.Clone(base.Reasons)
 }
 
 // step does the next thing that was due and reports whether there was one. A renewal completes at midnight UTC after
@@ -422,10 +455,10 @@ func (s *Subscription) step(now time.Time, extends bool) bool {
 	switch {
 	case s.Status == "active" && !now.Before(ends) && s.cancels():
 		s.become("expired", ends)
-	case s.Status == "active" && !now.Before(ends) && s.AutoRenew:
+	case s.Status == "active" && !now.Before(ends) && s.AutoRenew && !s.extends():
 		s.renew(ends)
-	case s.Status == "active" && !now.Before(ends) && extends:
-		s.Extended, s.Term, s.BillingCycle, s.Actions = true, "P1M", "monthly", nil
+	case s.Status == "active" && !now.Before(ends) && (extends || s.extends()):
+		s.Extended, s.Term, s.BillingCycle, s.Actions, s.Next, s.AutoRenew = true, "P1M", "monthly", nil, nil, false
 		s.TermStart, s.TermEnd = ends, termEnd(ends, "P1M")
 	case s.Status == "active" && !now.Before(ends):
 		s.become("expired", ends)
@@ -444,6 +477,11 @@ func (s *Subscription) step(now time.Time, extends bool) bool {
 // cancels reports an explicit instruction to cancel at the end of the term.
 func (s *Subscription) cancels() bool {
 	return slices.ContainsFunc(s.Actions, func(a Action) bool { return a.Schedule == "TermEnd" && a.Type == "Cancel" })
+}
+
+// extends reports an explicit instruction to go on month by month.
+func (s *Subscription) extends() bool {
+	return slices.ContainsFunc(s.Actions, func(a Action) bool { return a.Schedule == "TermEnd" && a.Type == "RenewToExtendedServiceTerm" })
 }
 
 func (s *Subscription) renew(at time.Time) {

@@ -172,12 +172,15 @@ func (s *Server) patchSubscription(c call) reply {
 	if !c.grant.appOnly {
 		by.user = "service@tasmancloud.example"
 	}
-	if f := next.patch(body, s.now()); f != nil {
+	if f := s.patch(&next, body); f != nil {
 		s.record(sub.Customer, by, "subscription", "update_subscription", "failed", &before, &before)
 		return f.reply()
 	}
 	next.Updates++
 	sub.Subscription = next
+	for _, other := range s.subscriptions {
+		s.follow(&other.Subscription)
+	}
 	s.record(sub.Customer, by, "subscription", "update_subscription", "succeeded", &before, &sub.Subscription)
 	if reads, on := s.misbehaving["stale_reads"]; on {
 		sub.shown, sub.readsLeft = &before, count(reads)
@@ -191,18 +194,18 @@ func (s *Server) patchSubscription(c call) reply {
 
 // patch applies a body by the service's rules: members that the body leaves out keep their values, except auto-renewal
 // and the scheduled changes, which are lost; and any change inside the term deletes the scheduled changes.
-func (s *Subscription) patch(body patchBody, now time.Time) *fault {
+func (s *Server) patch(sub *Subscription, body patchBody) *fault {
 	bad := func(code, description string) *fault { return &fault{http.StatusBadRequest, code, description} }
 	switch {
-	case body.ID != nil && !strings.EqualFold(*body.ID, s.ID):
+	case body.ID != nil && !strings.EqualFold(*body.ID, sub.ID):
 		return bad("800002", "Invalid request input: id")
-	case s.Status == "deleted":
-		return bad("2011", fmt.Sprintf("Subscription with ID %s and deleted status cannot be updated.", s.ID))
-	case s.Status == "expired":
+	case sub.Status == "deleted":
+		return bad("2011", fmt.Sprintf("Subscription with ID %s and deleted status cannot be updated.", sub.ID))
+	case sub.Status == "expired":
 		return bad("900277", "The subscription is being expired. No more updates are allowed.")
-	case s.Status == "disabled":
+	case sub.Status == "disabled":
 		return bad("900279", "Updates are no longer allowed on this subscription.")
-	case s.Updates >= maxUpdates:
+	case sub.Updates >= maxUpdates:
 		return bad("900311", "The subscription was updated too many times. Contact support.")
 	}
 	midTerm := false
@@ -211,42 +214,42 @@ func (s *Subscription) patch(body patchBody, now time.Time) *fault {
 		if err != nil {
 			return bad("800002", "Invalid request input: quantity")
 		}
-		if seats != s.Quantity {
-			if f := s.setQuantity(seats, now); f != nil {
+		if seats != sub.Quantity {
+			if f := s.setQuantity(sub, seats); f != nil {
 				return f
 			}
 			midTerm = true
 		}
 	}
-	if body.Status != nil && !strings.EqualFold(*body.Status, s.Status) {
-		if f := s.setStatus(strings.ToLower(*body.Status), now); f != nil {
+	if body.Status != nil && !strings.EqualFold(*body.Status, sub.Status) {
+		if f := s.setStatus(sub, strings.ToLower(*body.Status)); f != nil {
 			return f
 		}
 		midTerm = true
 	}
 	if body.FriendlyName != nil {
-		s.FriendlyName = *body.FriendlyName
+		sub.FriendlyName = *body.FriendlyName
 	}
 	if body.PartnerID != nil {
-		s.PartnerID = *body.PartnerID
+		sub.PartnerID = *body.PartnerID
 	}
-	if body.BillingCycle != nil && !strings.EqualFold(*body.BillingCycle, s.BillingCycle) {
+	if body.BillingCycle != nil && !strings.EqualFold(*body.BillingCycle, sub.BillingCycle) {
 		return bad("800097", "Cannot update the billing cycle for this subscription") // not played here
 	}
 	renew := body.AutoRenew != nil && *body.AutoRenew
 	switch {
-	case renew && !s.AutoRenew && s.Status != "active":
+	case renew && !sub.AutoRenew && sub.Status != "active":
 		return bad("800093", "The subscription is not eligible to be auto-renewed")
-	case s.Status != "active":
+	case sub.Status != "active":
 		renew = false
-	case s.AutoRenew && !renew:
+	case sub.AutoRenew && !renew:
 		midTerm = true
 	}
-	s.AutoRenew = renew
-	if f := s.act(body.Actions, s.Status == "active" && !midTerm); f != nil {
+	sub.AutoRenew = renew
+	if f := sub.act(body.Actions, sub.Status == "active" && !midTerm); f != nil {
 		return f
 	}
-	return s.schedule(body.Next, renew && !midTerm && !s.cancels())
+	return s.schedule(sub, body.Next, renew && !midTerm && len(sub.Actions) == 0)
 }
 
 // act replaces the scheduled actions. What the service told of an extended term by itself comes back in the body and means nothing.
@@ -257,9 +260,10 @@ func (s *Subscription) act(actions []Action, allowed bool) *fault {
 	}
 	for _, a := range actions {
 		switch {
-		case a.Schedule == "TermEnd" && (a.Type == "Cancel" || a.Type == "RenewToNewTerm"):
+		case a.Schedule == "TermEnd" && a.Type == "RenewToExtendedServiceTerm" && !s.AutoRenew:
+		case a.Schedule == "TermEnd" && (a.Type == "Cancel" || a.Type == "RenewToNewTerm" || a.Type == "RenewToExtendedServiceTerm"):
 			s.Actions = append(s.Actions, a)
-		case a.Schedule != "TermEnd" || a.Type != "RenewToExtendedServiceTerm":
+		default:
 			return &fault{http.StatusBadRequest, "800002", "Invalid request input: scheduledActions"}
 		}
 	}
@@ -269,9 +273,10 @@ func (s *Subscription) act(actions []Action, allowed bool) *fault {
 	return nil
 }
 
-// schedule replaces what happens at the renewal.
-func (s *Subscription) schedule(next *instructions, allowed bool) *fault {
-	s.Next = nil
+// schedule replaces what happens at the renewal. What stands already may come back as it was; anything new must be sold today.
+func (s *Server) schedule(sub *Subscription, next *instructions, allowed bool) *fault {
+	standing := sub.Next
+	sub.Next = nil
 	if next == nil || !allowed {
 		return nil
 	}
@@ -279,66 +284,82 @@ func (s *Subscription) schedule(next *instructions, allowed bool) *fault {
 	if err != nil || next.Product.ProductID == "" || next.Product.SkuID == "" || next.Product.AvailabilityID == "" {
 		return &fault{http.StatusBadRequest, "800002", "Invalid request input: scheduledNextTermInstructions"}
 	}
-	if seats < s.MinSeats || s.MaxSeats > 0 && seats > s.MaxSeats {
-		return &fault{http.StatusBadRequest, "2002", "Subscription quantity is not within minimum and maximum allowed quantity"}
-	}
-	s.Next = &NextTerm{
+	asked := &NextTerm{
 		ProductID: next.Product.ProductID, SkuID: next.Product.SkuID, AvailabilityID: next.Product.AvailabilityID,
 		BillingCycle: next.Product.BillingCycle, Term: next.Product.TermDuration, PromotionID: next.Product.PromotionID,
 		CustomTermEnd: next.CustomTermEndDate, Quantity: seats,
 	}
+	if standing == nil || !standing.sameProduct(asked) {
+		if f := s.sold(sub.Customer, asked); f != nil {
+			return f
+		}
+	}
+	if f := s.bounds(sub, asked); f != nil {
+		return f
+	}
+	sub.Next = asked
 	return nil
 }
 
 // setQuantity adds seats, which opens a window for them, or takes seats away out of open windows, the first to close first.
-func (s *Subscription) setQuantity(seats int, now time.Time) *fault {
+func (s *Server) setQuantity(sub *Subscription, seats int) *fault {
 	bad := func(code, description string) *fault { return &fault{http.StatusBadRequest, code, description} }
-	allowed, open := s.reducible(now)
+	now := s.now()
+	allowed, open := sub.reducible(now)
+	base := s.find(sub.Parent)
 	switch {
-	case s.Status == "suspended":
+	case sub.Status == "suspended":
 		return bad("2001", "Subscription quantity cannot be increased or decreased while subscription is being suspended")
-	case s.Status != "active":
+	case sub.Status != "active":
 		return bad("900279", "Updates are no longer allowed on this subscription.")
-	case s.Trial:
+	case sub.Trial:
 		return bad("800095", "Cannot update the seat quantity for this subscription")
-	case seats < s.MinSeats, s.MaxSeats > 0 && seats > s.MaxSeats:
+	case seats < sub.MinSeats, sub.MaxSeats > 0 && seats > sub.MaxSeats:
 		return bad("2002", "Subscription quantity is not within minimum and maximum allowed quantity")
-	case seats < s.Quantity && allowed == 0:
+	case base != nil && seats > sub.Quantity && seats > base.Quantity:
+		return bad("900275", "The requested quantity of the add-on is outside the allowed range: its base has fewer seats.")
+	case seats < sub.Quantity && s.addOnSeats(sub) > seats:
+		return bad("900275", "The requested quantity is outside the allowed range: an add-on has more seats.")
+	case seats < sub.Quantity && allowed == 0:
 		return bad("900257", "You have passed your 7-day window for reducing seats for this subscription.")
-	case seats < s.Quantity && s.Quantity-seats > allowed:
+	case seats < sub.Quantity && sub.Quantity-seats > allowed:
 		return bad("800090", "Subscription quantity cannot be decreased")
 	}
-	if seats > s.Quantity {
-		s.Batches = append(open, Batch{seats - s.Quantity, now.Add(window)})
-		s.Quantity = seats
+	if seats > sub.Quantity {
+		sub.Batches = append(open, Batch{seats - sub.Quantity, now.Add(window)})
+		sub.Quantity = seats
 		return nil
 	}
-	for gone := s.Quantity - seats; gone > 0; {
+	for gone := sub.Quantity - seats; gone > 0; {
 		take := min(gone, open[0].Quantity)
 		gone -= take
 		if open[0].Quantity -= take; open[0].Quantity == 0 {
 			open = open[1:]
 		}
 	}
-	s.Batches, s.Quantity = open, seats
+	sub.Batches, sub.Quantity = open, seats
 	return nil
 }
 
-func (s *Subscription) setStatus(status string, now time.Time) *fault {
+func (s *Server) setStatus(sub *Subscription, status string) *fault {
+	now := s.now()
+	base := s.find(sub.Parent)
 	bad := func(code, description string) *fault { return &fault{http.StatusBadRequest, code, description} }
 	switch {
-	case s.Trial:
+	case sub.Trial:
 		return bad("800096", "Cannot update the status for this subscription")
-	case status == "deleted" && now.After(s.CancelUntil):
+	case status == "deleted" && now.After(sub.CancelUntil):
 		return bad("900213", "You have passed your 168-hour cancellation window. We are unable to cancel your purchase.")
+	case base != nil && status == "active" && base.Status != "active":
+		return &fault{http.StatusConflict, "27009", "Cannot enable a child subscription, when the parent subscription is not Active"}
 	case status != "deleted" && status != "suspended" && status != "active":
-		return bad("800040", fmt.Sprintf("Asset status cannot be changed to %s from %s", status, s.Status))
+		return bad("800040", fmt.Sprintf("Asset status cannot be changed to %s from %s", status, sub.Status))
 	}
-	s.become(status, now)
+	sub.become(status, now)
 	if status == "suspended" {
-		s.Reasons = []string{"Partner"}
+		sub.Reasons = []string{"Partner"}
 	} else {
-		s.Reasons = nil
+		sub.Reasons = nil
 	}
 	return nil
 }

@@ -231,10 +231,9 @@ func (s *Server) createCustomer(c call) reply {
 	s.passwords = append(s.passwords, password)
 	answer := s.shortForm(made)
 	answer["billingProfile"] = made.profile().wire(made)
-	rep := asJSON(http.StatusCreated, answer)
-	rep.again = rep.body // a repetition does not tell the password again
+	again := asJSON(http.StatusCreated, answer).body // a repetition does not tell the password again
 	answer["userCredentials"] = map[string]any{"userName": "admin@" + domain, "password": password}
 	told := asJSON(http.StatusCreated, answer)
-	told.again = rep.body
+	told.again = again
 	return told
 }
