@@ -342,8 +342,8 @@ func (c *Connector) checkOut(ctx context.Context, o order, cart string) (placedO
 	if err != nil {
 		return placedOrder{}, err
 	}
-	for _, refused := range answer.objects("orderErrors") {
-		e := faultOf(http.StatusBadRequest, refused.text("code"), refused.text("description"))
+	if refused := answer.objects("orderErrors"); len(refused) > 0 { // the order has one line
+		e := faultOf(http.StatusBadRequest, refused[0].text("code"), refused[0].text("description"))
 		if e.Class == "" || e.Class == connectors.ClassTransient {
 			e.Class = connectors.ClassInvalid
 		}
