@@ -93,6 +93,7 @@ bench: ## print the figures; BENCH="plan quiet" picks some of plan, daemons, fir
 soak: ## live through random histories and print what became of them; SOAK=10000 is how many
 	go test ./internal/soak -count=1 -timeout 4h -run '^TestSoak$$' -v -args -soak=$(SOAK) -soak.seed=$(SEED)
 	go test ./internal/e2e -count=1 -timeout 4h -run '^TestHistories$$' -args -soak=$$(( ($(SOAK) + 9) / 10 )) -soak.seed=$(SEED)
+	go test ./engine -count=1 -timeout 4h -run '^TestAYearOfTermEnds$$' -v -args -year.customers=1000
 
 # What make test does with fewer. TRUEUP_TEST_POSTGRES names the server; without it nothing is tested, so that is refused.
 .PHONY: daemons
