@@ -100,9 +100,9 @@ func (s *Server) getSKU(c call) reply {
 		return f.reply()
 	}
 	sku := map[string]any{
-		"id": c.PathValue("sku"), "productId": c.PathValue("product"), "title": p.Title, "description": p.Title, "minimumQuantity": p.MinSeats, "isTrial": false,
+		"id": c.PathValue("sku"), "productId": c.PathValue("product"), "title": p.Title, "minimumQuantity": p.MinSeats, "isTrial": false,
 		"supportedBillingCycles": []string{"monthly", "annual"}, "purchasePrerequisites": []any{}, "inventoryVariables": []any{}, "provisioningVariables": []any{},
-		"dynamicAttributes": map[string]any{"isMicrosoftProduct": true}, "attributes": map[string]any{"objectType": "Sku"},
+		"dynamicAttributes": map[string]any{"isAddon": false}, "attributes": map[string]any{"objectType": "Sku"},
 	}
 	if p.MaxSeats > 0 {
 		sku["maximumQuantity"] = p.MaxSeats
