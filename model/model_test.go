@@ -215,7 +215,7 @@ func TestTablesAreWellFormed(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(11, len(model.Tables)); diff != "" {
+	if diff := cmp.Diff(12, len(model.Tables)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -188,7 +188,7 @@ func (s *site) note(b *bought, expect Expect, line int, change ...func(*Subscrip
 	if t.Reason != "" {
 		s.expected(t.Reason)
 	}
-	if (expect == ExpectLinked || expect == ExpectAdopt) && b.undecided(s.world) {
+	if expect != ExpectEnd && expect != ExpectNothing && b.undecided(s.world) {
 		s.expected(plan.UndecidedEnd)
 	}
 	s.bought = append(s.bought, b.Subscription)

@@ -317,10 +317,10 @@ func TestTruthAgreesWithWhatIsThere(t *testing.T) {
 				if sub.Reason != "" {
 					expected[sub.Reason]++
 				}
-				compared := sub.Expect == sandbox.ExpectLinked || sub.Expect == sandbox.ExpectAdopt
+				charged := sub.Expect != sandbox.ExpectEnd && sub.Expect != sandbox.ExpectNothing
 				soon := !there.TermEnd.After(truth.Start.AddDate(0, 0, 60))
 				monthly := there.TermEnd.Before(there.TermStart.AddDate(0, 2, 0))
-				if compared && soon && there.Status == "active" && there.Next == nil && !(monthly && there.AutoRenew) {
+				if charged && soon && there.Status == "active" && there.Next == nil && !(monthly && there.AutoRenew) {
 					expected[plan.UndecidedEnd]++
 				}
 			}
