@@ -73,6 +73,7 @@ func TestSeatChangeAtTheVendorIsTheWholeResource(t *testing.T) {
 		next := partnercentertest.NextTerm{ProductID: "CFQ7TTC0LCHC", SkuID: "0002", AvailabilityID: "CFQ7TTC0TRUE", BillingCycle: "annual",
 			Term: "P1Y", PromotionID: "39NFJQT1X13N", Quantity: 7}
 		o.vendor.SetPromotion(partnercentertest.Promotion{ID: next.PromotionID})
+		o.vendor.SetProduct(partnercentertest.Product{ID: "CFQ7TTC0LCHC:0002", Availability: next.AvailabilityID, Plans: []string{"P1Y monthly", "P1Y annual"}})
 		if err := o.vendor.Edit(p.id, func(s *partnercentertest.Subscription) { s.Next = &next }); err != nil {
 			t.Fatal(err)
 		}
